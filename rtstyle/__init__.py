@@ -1,0 +1,1 @@
+"""rtstyle: a real-time stylizer of video and pictures."""

@@ -1,0 +1,208 @@
+"""The data that travels between layers: frozen, with unit, range and shape stated per field.
+
+Time is an integer pts counted in a Fraction time base; seconds are made once, at the edge.
+Header facts (``*_in_header``) may be wrong; measured facts stand in RunReport.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+"""uint8 RGB: ``(H, W, 3)`` for one picture, ``(N, H, W, 3)`` for a batch."""
+
+UNSPECIFIED = 2
+"""The code point of ITU-T H.273 for "unspecified" (matrix, primaries and transfer alike)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels, both at least 1."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"a size must be at least 1x1, got {self.width}x{self.height}")
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @property
+    def transposed(self) -> Size:
+        """The size after a quarter turn."""
+        return Size(self.height, self.width)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture and its place in time."""
+
+    pixels: Pixels
+    """uint8 ``(H, W, 3)`` RGB, upright."""
+    pts: int
+    """Presentation time in units of ``time_base``."""
+    time_base: Fraction
+    """Seconds a tick."""
+    duration: int | None
+    """How long it is shown, in ticks; None where the container does not say."""
+    index: int
+    """Count of frames delivered before this one; never used to compute time."""
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise ValueError(f"pixels must be (H, W, 3), got {self.pixels.shape}")
+        if self.pixels.dtype != np.uint8:
+            raise TypeError(f"pixels must be uint8, got {self.pixels.dtype}")
+        if self.time_base <= 0:
+            raise ValueError(f"time_base must be positive, got {self.time_base}")
+
+    @property
+    def size(self) -> Size:
+        """Width and height of ``pixels``."""
+        return Size(self.pixels.shape[1], self.pixels.shape[0])
+
+    @property
+    def seconds(self) -> Fraction:
+        """Presentation time in seconds, exact."""
+        return self.pts * self.time_base
+
+    def __repr__(self) -> str:
+        return f"Frame({self.size}, pts={self.pts}, time_base={self.time_base})"
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How YCbCr samples mean colours, as code points of ITU-T H.273 (FFmpeg uses the same)."""
+
+    matrix: int = UNSPECIFIED
+    """1 BT.709, 5 BT.470BG, 6 SMPTE 170M, 9 BT.2020 non-constant, 0 RGB, 2 unspecified."""
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    full_range: bool | None = None
+    """True 0..255, False 16..235; None where the stream does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a container."""
+
+    index: int
+    kind: str
+    """``video``, ``audio``, ``subtitle``, ``data`` or ``attachment``."""
+    codec: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What the container's header says of the video stream that is read."""
+
+    size: Size
+    """Upright: after ``rotation`` was applied."""
+    time_base: Fraction
+    average_rate: Fraction | None
+    """Frames a second; None where unknown. For display and rate control only."""
+    frames_in_header: int | None
+    duration_in_header: Fraction | None
+    """Seconds."""
+    rotation: int
+    """Degrees clockwise that were applied to make frames upright: 0, 90, 180 or 270."""
+    pixel_aspect: Fraction
+    """Width of a pixel over its height, of the upright picture; 1 where unknown."""
+    colour: Colour
+    codec: str
+    streams: tuple[StreamInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """What a source had to swallow so far."""
+
+    decode_failures: int = 0
+    """Packets that could not be decoded and were skipped."""
+    repaired_timestamps: int = 0
+    """Frames whose missing, repeated or backward pts was replaced."""
+    reconnects: int = 0
+    """Times a live source was lost and found again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkReport:
+    """What a sink wrote."""
+
+    path: str
+    frames: int
+    bytes: int
+    notes: tuple[str, ...] = ()
+    """One sentence per thing that was done otherwise than a reader would expect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what is accepted; anything beyond raises LimitExceeded."""
+
+    max_pixels: int = 2**26
+    """Width times height of one picture."""
+    max_frames: int | None = None
+    max_seconds: float | None = None
+    max_upload_bytes: int = 4 * 2**30
+    max_clients: int = 4
+    max_decode_failures: int = 64
+    """Undecodable packets in a row before the source is given up as corrupt."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """Which backend runs, and why."""
+
+    name: str
+    """``openvino``, ``onnxruntime``, ``fake``."""
+    device: str
+    """As the backend names it: ``CPU``, ``CUDA:0``."""
+    precision: str
+    """What runs: ``fp32``, ``bf16`` or ``fp16``."""
+    requested: str
+    """What the caller asked for, as ``backend/precision``: ``auto/auto``."""
+    reason: str
+    """One clause: why this backend and precision were taken."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.precision} on {self.device} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What one conversion did; every figure measured, none from a header."""
+
+    input: str
+    output: str
+    style: str
+    size: Size
+    frames_in: int
+    frames_out: int
+    dropped: int
+    decode_failures: int
+    repaired_timestamps: int
+    seconds: float
+    """Wall clock from the first read to the finished file."""
+    fps: float
+    """frames_out over seconds."""
+    latency_p50_ms: float
+    """Median time a frame spent in the net."""
+    latency_p95_ms: float
+    backend: BackendInfo
+    seconds_per_stage: dict[str, float] = field(default_factory=dict)
+    """Busy seconds of ``decode``, ``stylize`` and ``encode``; they overlap."""
+    notes: tuple[str, ...] = ()
+    """Everything degraded, skipped or repaired, one sentence each."""
+    finished_with_loss: bool = False
+    """More than 1 % of the frames promised by the header did not decode."""

@@ -1,0 +1,57 @@
+"""What every test gets: a check for leaked threads and files, and the assets where they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        missing = item.get_closest_marker("assets") is not None and not ASSETS.is_dir()
+        if missing and os.environ.get("CI") != "true":
+            item.add_marker(pytest.mark.skip(reason=f"no assets at {ASSETS}"))
+        if item.get_closest_marker("gpu") is not None and not Path("/dev/nvidia0").exists():
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
+
+
+@pytest.fixture
+def assets() -> Path:
+    """The shared assets folder; tests that take it carry the marker ``assets``."""
+    assert ASSETS.is_dir(), f"CI must have the assets at {ASSETS}"
+    return ASSETS
+
+
+def _open_files() -> set[str]:
+    names: set[str] = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            target = os.readlink(descriptor)
+        except OSError:
+            continue
+        if target.startswith("/") and not target.startswith(("/dev/", "/proc/", "/sys/")):
+            names.add(target)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test that leaves a Python thread running, a file of its own open, or an ERROR log."""
+    threads = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 2.0
+    while (left := set(threading.enumerate()) - threads) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left, f"threads left running: {left}"
+    own = {name for name in _open_files() if name.startswith(str(tmp_path))}
+    assert not own, f"files left open: {own}"
+    errors = [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
+    assert not errors, f"logged errors: {errors}"
