@@ -1,1 +1,163 @@
-"""rtstyle: a real-time stylizer of video and pictures."""
+"""rtstyle: a real-time stylizer of video and pictures.
+
+    import rtstyle
+
+    report = rtstyle.stylize_video("holiday.mp4", "painted.mp4", "great-wave")
+    picture = rtstyle.stylize_image("face.jpg", "great-wave", output="face-painted.png")
+    with rtstyle.open_stylizer("great-wave") as paint:
+        painted = paint(batch)  # uint8 (N, H, W, 3) RGB, any size
+
+Importing this package loads nothing heavy: each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtstyle.errors import (
+        BackendError,
+        BackendOutOfMemory,
+        BackendUnavailable,
+        CameraBusy,
+        CameraError,
+        CameraLost,
+        CorruptInput,
+        DiskFull,
+        EncoderUnavailable,
+        HashMismatch,
+        InputError,
+        LimitExceeded,
+        ModelError,
+        NotAVideo,
+        NoVideoStream,
+        OutputError,
+        OutputExists,
+        OutputNotWritable,
+        RtstyleError,
+        UnknownStyle,
+        UnsafeModel,
+        UsageError,
+    )
+    from rtstyle.pipeline import Progress, open_stylizer, stylize_image, stylize_video
+    from rtstyle.styles import SizeRule, StyleSpec, bundled_styles, find_style
+    from rtstyle.types import (
+        DEFAULT_LIMITS,
+        BackendInfo,
+        Colour,
+        Frame,
+        Limits,
+        Pixels,
+        RunReport,
+        SinkReport,
+        Size,
+        SourceHealth,
+        StreamInfo,
+        VideoInfo,
+    )
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "rtstyle.errors": (
+        "BackendError",
+        "BackendOutOfMemory",
+        "BackendUnavailable",
+        "CameraBusy",
+        "CameraError",
+        "CameraLost",
+        "CorruptInput",
+        "DiskFull",
+        "EncoderUnavailable",
+        "HashMismatch",
+        "InputError",
+        "LimitExceeded",
+        "ModelError",
+        "NoVideoStream",
+        "NotAVideo",
+        "OutputError",
+        "OutputExists",
+        "OutputNotWritable",
+        "RtstyleError",
+        "UnknownStyle",
+        "UnsafeModel",
+        "UsageError",
+    ),
+    "rtstyle.pipeline": ("Progress", "open_stylizer", "stylize_image", "stylize_video"),
+    "rtstyle.styles": ("SizeRule", "StyleSpec", "bundled_styles", "find_style"),
+    "rtstyle.types": (
+        "DEFAULT_LIMITS",
+        "BackendInfo",
+        "Colour",
+        "Frame",
+        "Limits",
+        "Pixels",
+        "RunReport",
+        "SinkReport",
+        "Size",
+        "SourceHealth",
+        "StreamInfo",
+        "VideoInfo",
+    ),
+}
+_PLACE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "BackendError",
+    "BackendInfo",
+    "BackendOutOfMemory",
+    "BackendUnavailable",
+    "CameraBusy",
+    "CameraError",
+    "CameraLost",
+    "Colour",
+    "CorruptInput",
+    "DiskFull",
+    "EncoderUnavailable",
+    "Frame",
+    "HashMismatch",
+    "InputError",
+    "LimitExceeded",
+    "Limits",
+    "ModelError",
+    "NoVideoStream",
+    "NotAVideo",
+    "OutputError",
+    "OutputExists",
+    "OutputNotWritable",
+    "Pixels",
+    "Progress",
+    "RtstyleError",
+    "RunReport",
+    "SinkReport",
+    "Size",
+    "SizeRule",
+    "SourceHealth",
+    "StreamInfo",
+    "StyleSpec",
+    "UnknownStyle",
+    "UnsafeModel",
+    "UsageError",
+    "VideoInfo",
+    "__version__",
+    "bundled_styles",
+    "find_style",
+    "open_stylizer",
+    "stylize_image",
+    "stylize_video",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _PLACE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

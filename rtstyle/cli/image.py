@@ -1,0 +1,130 @@
+"""``rtstyle image``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from rtstyle.backends import Stylizer
+from rtstyle.cli.options import style_options, style_or_first
+from rtstyle.errors import (
+    BackendOutOfMemory,
+    InputError,
+    OutputError,
+    OutputNotWritable,
+    RtstyleError,
+    UsageError,
+)
+from rtstyle.media import read_image
+from rtstyle.pipeline import can_write, check_image_output, open_stylizer, stylize_image
+
+_EPILOG = """\b
+Examples:
+  rtstyle image face.jpg -o painted.png
+  rtstyle image *.jpg -o painted/ --style great-wave
+
+With several pictures OUTPUT is a folder, and each keeps its name. A picture that fails does not
+stop the others; failures are listed at the end and the exit code is that of the first.
+"""
+
+
+@click.command(epilog=_EPILOG, short_help="Stylize pictures.")
+@click.argument(
+    "sources", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE|DIR",
+    help="The picture to write, or a folder (made if it is not there) for one or many.",
+)
+@style_options
+@click.option("--overwrite", is_flag=True, help="Replace pictures that are there already.")
+@click.pass_context
+def image(
+    ctx: click.Context,
+    *,
+    sources: tuple[Path, ...],
+    output: str,
+    style: str | None,
+    strength: float,
+    backend: str,
+    precision: str,
+    overwrite: bool,
+) -> None:
+    """Stylize each picture INPUT and write it to OUTPUT."""
+    pairs = plan(sources, output)
+    style = style_or_first(style)
+    failures: list[RtstyleError] = []
+    with ExitStack() as stack:
+        stylizer: Stylizer | None = None
+        for source, target in pairs:
+            try:
+                check_image_output(target, source=source, overwrite=overwrite)
+                pixels = read_image(source)
+                # Only now, so that a bad path is refused before the style is loaded.
+                if stylizer is None:
+                    stylizer = _open(stack, style, backend, precision)
+                stylize_image(
+                    pixels,
+                    None,
+                    output=target,
+                    strength=strength,
+                    overwrite=overwrite,
+                    stylizer=stylizer,
+                )
+            except (InputError, OutputError, BackendOutOfMemory) as error:
+                if len(pairs) == 1:
+                    raise
+                failures.append(error)
+            else:
+                click.echo(f"{source} -> {target}")
+    if failures:
+        click.echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
+        for error in failures:
+            click.echo(f"  {error}", err=True)
+        ctx.exit(failures[0].exit_code)
+
+
+def _open(stack: ExitStack, style: str, backend: str, precision: str) -> Stylizer:
+    stylizer = stack.enter_context(open_stylizer(style, backend=backend, precision=precision))
+    click.echo(f"backend: {stylizer.info}")
+    return stylizer
+
+
+def plan(sources: Sequence[Path], output: str) -> list[tuple[Path, Path]]:
+    """Each source with its target; makes the folder where ``output`` means one.
+
+    Raises UsageError where two sources would get one name, OutputError where the folder cannot
+    be made.
+    """
+    folder = Path(output)
+    named_as_folder = output.endswith(("/", os.sep))
+    if len(sources) == 1 and not named_as_folder and not folder.is_dir():
+        return [(sources[0], folder)]
+    if len(sources) > 1 and not named_as_folder and folder.suffix and not folder.is_dir():
+        raise UsageError(f"{output}: several pictures need a folder; write {output}/ to make one")
+    pairs = [(source, folder / _target_name(source)) for source in sources]
+    taken: dict[str, Path] = {}
+    for source, target in pairs:
+        # Some file systems do not tell cases apart.
+        other = taken.setdefault(target.name.casefold(), source)
+        if other is not source:
+            raise UsageError(f"{other} and {source} would both become {target}; rename one")
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise OutputNotWritable(f"{output}: there is no folder {folder.parent}") from None
+    except OSError as error:
+        raise OutputNotWritable(f"{output}: cannot make this folder: {error.strerror}") from error
+    return pairs
+
+
+def _target_name(source: Path) -> str:
+    """The source's own name, as .png where its kind of picture can only be read."""
+    return source.name if can_write(source) else f"{source.stem}.png"

@@ -1,0 +1,159 @@
+"""The command ``rtstyle``: finds its sub-commands late and turns errors into lines and exit codes.
+
+Sub-commands are imported when they are called, so ``rtstyle --help`` is quick and a package that
+one command misses breaks no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from rtstyle import __version__
+from rtstyle.errors import EXIT_INTERRUPTED, RtstyleError
+
+EXIT_BROKEN_PIPE = 141
+"""128 + SIGPIPE: what a shell reports for a program whose reader went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """Where a sub-command is, and the line the overview gives it."""
+
+    place: str
+    """``module:attribute``."""
+    summary: str
+
+
+COMMANDS: dict[str, LazyCommand] = {
+    "video": LazyCommand("rtstyle.cli.video:video", "Stylize a video, with its sound."),
+    "image": LazyCommand("rtstyle.cli.image:image", "Stylize pictures."),
+    "demo": LazyCommand("rtstyle.cli.demo:demo", "Draw a sample clip and stylize it."),
+    "styles": LazyCommand("rtstyle.cli.styles:styles", "List and show the styles there are."),
+    "doctor": LazyCommand("rtstyle.cli.doctor:doctor", "Check this installation."),
+    "train": LazyCommand("rtstyle.cli.train:train", "Train a style of your own."),
+    "export": LazyCommand("rtstyle.cli.export:export", "Turn a trained net into a style."),
+}
+
+EXTRAS = {
+    "av": None,
+    "cv2": None,
+    "numpy": None,
+    "onnx": "cpu",
+    "onnxruntime": "cpu",
+    "onnxscript": "train",
+    "openvino": "cpu",
+    "safetensors": "train",
+    "torch": "train",
+}
+"""Which extra brings a module; None: the base does."""
+
+
+def _debug_wanted(ctx: click.Context) -> bool:
+    return bool(ctx.find_root().meta.get("rtstyle.debug"))
+
+
+def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    if value:
+        ctx.find_root().meta["rtstyle.debug"] = True
+
+
+def _debug_option() -> click.Option:
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show the traceback of an error.",
+    )
+
+
+class RtstyleGroup(click.Group):
+    """The one place that maps errors to messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.place.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        # People add --debug at the end of the line that failed.
+        if not any("--debug" in parameter.opts for parameter in command.params):
+            command.params.append(_debug_option())
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            _mute_stdout()
+            ctx.exit(EXIT_BROKEN_PIPE)
+        except KeyboardInterrupt as error:
+            _fail(ctx, error, "interrupted", EXIT_INTERRUPTED)
+        except RtstyleError as error:
+            _fail(ctx, error, str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            _fail(ctx, error, _missing_module(error), 6)
+        except Exception as error:
+            message = f"unexpected {type(error).__name__}: {error}; run again with --debug"
+            _fail(ctx, error, message, 1)
+        return result
+
+
+def _missing_module(error: ModuleNotFoundError) -> str:
+    name = (error.name or "?").partition(".")[0]
+    extra = EXTRAS.get(name)
+    package = f"rtstyle[{extra}]" if extra else "rtstyle"
+    return f'this needs the Python package {name}, which is not there: pip install "{package}"'
+
+
+def _fail(ctx: click.Context, error: BaseException, message: str, code: int) -> NoReturn:
+    if _debug_wanted(ctx):
+        traceback.print_exception(error)
+    line = " ".join(message.splitlines())
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(f"rtstyle: {line}", err=True)
+    ctx.exit(code)
+
+
+def _mute_stdout() -> None:
+    """Let the interpreter's last flush go nowhere instead of failing once more."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@click.group(
+    cls=RtstyleGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with 'rtstyle demo', then: rtstyle video holiday.mp4 -o painted.mp4",
+)
+@click.version_option(__version__, prog_name="rtstyle")
+def main() -> None:
+    """Turn videos and pictures into paintings."""
+
+
+main.params.append(_debug_option())
+
+if __name__ == "__main__":
+    main(prog_name="rtstyle")

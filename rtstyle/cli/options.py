@@ -1,0 +1,82 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import click
+
+from rtstyle.backends import BACKENDS, PRECISIONS
+from rtstyle.errors import UsageError
+from rtstyle.styles import bundled_styles
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
+
+
+class Time(click.ParamType):
+    """Seconds, ``MM:SS`` or ``HH:MM:SS``, each with a decimal part; becomes a Fraction."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
+        if isinstance(value, Fraction):
+            return value
+        match = _TIME.fullmatch(str(value).strip())
+        hours, minutes, seconds = match.groups() if match else (None, None, None)
+        if seconds is None or (minutes is not None and Fraction(seconds) >= 60):
+            self.fail(f"{value!r} is no time; write 75, 75.5, 1:15 or 0:01:15.5", param, ctx)
+        if hours is not None and int(minutes or 0) >= 60:
+            self.fail(f"{value!r} is no time; minutes go up to 59", param, ctx)
+        return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
+
+
+def style_options(command: F) -> F:
+    """Add --style, --strength, --backend and --precision."""
+    for option in (
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            default="auto",
+            show_default=True,
+            help="Number format of the net.",
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(BACKENDS),
+            default="auto",
+            show_default=True,
+            help="What runs the net; auto takes the quickest there is and says why.",
+        ),
+        click.option(
+            "--strength",
+            type=click.FloatRange(0.0, 1.0),
+            default=1.0,
+            show_default=True,
+            help="How much of the style: 0 is the source, 1 the full style.",
+        ),
+        click.option(
+            "--style",
+            metavar="NAME|FILE.onnx|PACKDIR",
+            help="A bundled style ('rtstyle styles list'), an ONNX file or a folder that "
+            "'rtstyle train' or 'rtstyle export' made.  [default: the first bundled style]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def style_or_first(style: str | None) -> str:
+    """The style asked for, or the first bundled one."""
+    if style is not None:
+        return style
+    bundled = bundled_styles()
+    if not bundled:
+        raise UsageError("no style is bundled here; name one with --style FILE.onnx or PACKDIR")
+    return bundled[0].name

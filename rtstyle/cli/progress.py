@@ -1,0 +1,106 @@
+"""How a running conversion shows itself: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TextIO
+
+import click
+
+from rtstyle.pipeline import Progress
+
+_REDRAW_SECONDS = 0.1
+_LOG_SECONDS = 10.0
+_BAR_WIDTH = 30
+
+
+class ProgressDisplay:
+    """Call it with each Progress; leave its context so that the terminal's line is ended."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        columns: int | None = None,
+    ) -> None:
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._clock = clock
+        self._columns = columns
+        self._shown_at = clock()
+        self._last: Progress | None = None
+        self._drawn = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Show ``progress`` unless the last one was shown a moment ago."""
+        self._last = progress
+        pause = _REDRAW_SECONDS if self._terminal else _LOG_SECONDS
+        now = self._clock()
+        if now - self._shown_at < pause:
+            return
+        self._shown_at = now
+        if self._terminal:
+            self._draw(progress)
+        else:
+            click.echo(f"rtstyle: {log_line(progress)}", file=self._stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._drawn and self._last is not None:
+            self._draw(self._last)
+            click.echo(file=self._stream)
+
+    def _draw(self, progress: Progress) -> None:
+        columns = self._columns or shutil.get_terminal_size().columns
+        # One column stays free: some terminals wrap on the last one.
+        line = bar_line(progress)[: columns - 1]
+        click.echo(f"\r{line:<{columns - 1}}", file=self._stream, nl=False)
+        self._drawn = True
+
+
+def bar_line(progress: Progress) -> str:
+    """``[=====>    ]  42 %  126/300 frames  18.2 fps  0:10 left``, without the unknown parts."""
+    parts = []
+    share = _share(progress)
+    if share is not None:
+        filled = int(share * _BAR_WIDTH)
+        parts += [f"[{'#' * filled}{'-' * (_BAR_WIDTH - filled)}]", f"{share * 100:3.0f} %"]
+    return "  ".join([*parts, log_line(progress)])
+
+
+def log_line(progress: Progress) -> str:
+    """``126/300 frames  18.2 fps  0:10 left``, without the unknown parts."""
+    total = "" if progress.frames_expected is None else f"/{progress.frames_expected}"
+    parts = [f"{progress.frames_done}{total} frames"]
+    if progress.fps > 0:
+        parts.append(f"{progress.fps:.1f} fps")
+    if progress.eta_seconds is None:
+        parts.append(f"{span(progress.seconds)} so far")
+    else:
+        parts.append(f"{span(progress.eta_seconds)} left")
+    return "  ".join(parts)
+
+
+def span(seconds: float) -> str:
+    """``0:07``, ``12:34`` or ``1:02:03``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _share(progress: Progress) -> float | None:
+    if not progress.frames_expected:
+        return None
+    # The header may promise too little: the bar then waits at its end.
+    return min(1.0, progress.frames_done / progress.frames_expected)

@@ -1,0 +1,116 @@
+"""A style at a strength, applied to one picture; and the checks of what a caller chose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rtstyle.backends import BACKENDS, PRECISIONS, Stylizer, load_stylizer
+from rtstyle.errors import BackendOutOfMemory, UsageError
+from rtstyle.styles import StyleSpec, find_style
+from rtstyle.types import BackendInfo, Pixels, Size
+
+Style = str | Path | StyleSpec
+"""A bundled style's name, a pack folder, an ONNX file, or a spec."""
+
+
+def check_choice(*, strength: float, backend: str, precision: str) -> None:
+    """Raise UsageError for a strength outside 0..1, an unknown backend or precision."""
+    if not (math.isfinite(strength) and 0.0 <= strength <= 1.0):
+        raise UsageError(f"strength must be between 0 and 1, got {strength}")
+    if backend not in BACKENDS:
+        raise UsageError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+
+
+def open_stylizer(
+    style: Style, *, backend: str = "auto", precision: str = "auto", threads: int | None = None
+) -> Stylizer:
+    """Load a style, ready to run on uint8 ``(N, H, W, 3)`` RGB; close it or use it as a context.
+
+    ``style`` is a bundled style's name, a pack folder, an ONNX file or a StyleSpec; ``threads``
+    the processor threads to use, None for all. Raises UsageError, UnknownStyle, HashMismatch,
+    UnsafeModel or BackendUnavailable.
+    """
+    check_choice(strength=1.0, backend=backend, precision=precision)
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be at least 1, got {threads}")
+    spec = style if isinstance(style, StyleSpec) else find_style(style)
+    return load_stylizer(spec, backend=backend, precision=precision, threads=threads)
+
+
+class Brush:
+    """Paints one picture at a time. Without a net (strength 0) it gives the picture back."""
+
+    def __init__(self, spec: StyleSpec, stylizer: Stylizer | None, strength: float) -> None:
+        self.spec = spec
+        self._stylizer = stylizer
+        self._strength = strength
+
+    def info(self, requested: str) -> BackendInfo:
+        """Where the net runs; ``requested`` is what to report where there is none."""
+        if self._stylizer is not None:
+            return self._stylizer.info
+        return BackendInfo("none", "none", "none", requested, "strength 0 needs no net")
+
+    def warm_up(self, size: Size) -> None:
+        """Ready the net for pictures of ``size``."""
+        if self._stylizer is not None:
+            with _advice(size):
+                self._stylizer.warm_up(size)
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """Stylize uint8 ``(H, W, 3)`` RGB; the result has the same shape."""
+        if self._stylizer is None:
+            return pixels
+        with _advice(Size(pixels.shape[1], pixels.shape[0])):
+            painted = self._stylizer(pixels[np.newaxis])[0]
+        if self._strength == 1.0:
+            return painted
+        mixed = cv2.addWeighted(pixels, 1.0 - self._strength, painted, self._strength, 0.0)
+        return np.asarray(mixed, np.uint8)
+
+
+@contextmanager
+def open_brush(
+    style: Style | None,
+    *,
+    strength: float,
+    backend: str,
+    precision: str,
+    stylizer: Stylizer | None,
+) -> Iterator[Brush]:
+    """A brush for the duration of the context; a ``stylizer`` of the caller's stays open."""
+    if stylizer is not None:
+        if style is not None and style not in (stylizer.spec, stylizer.spec.name):
+            raise UsageError(
+                f"style {style!s} and a stylizer of {stylizer.spec.name!r} were both given; "
+                "give style=None with a stylizer"
+            )
+        yield Brush(stylizer.spec, stylizer if strength > 0 else None, strength)
+        return
+    if style is None:
+        raise UsageError("a style is needed: give a name, a pack folder or an ONNX file")
+    spec = style if isinstance(style, StyleSpec) else find_style(style)
+    if strength == 0:
+        yield Brush(spec, None, strength)
+        return
+    with open_stylizer(spec, backend=backend, precision=precision) as opened:
+        yield Brush(spec, opened, strength)
+
+
+@contextmanager
+def _advice(size: Size) -> Iterator[None]:
+    try:
+        yield
+    except BackendOutOfMemory as error:
+        raise BackendOutOfMemory(
+            f"{error}; pictures of {size} are too much for this style here: "
+            "scale the source down or take a style with a narrower net"
+        ) from error

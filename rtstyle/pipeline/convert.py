@@ -1,0 +1,73 @@
+"""Decode, stylize and encode at the same time, from any source into any sink."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from rtstyle.media.sink import FrameSink
+from rtstyle.media.source import FrameSource
+from rtstyle.pipeline.stage import prefetch
+from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
+from rtstyle.types import Frame, Pixels
+
+QUEUE_DEPTH = 4
+"""Frames that wait before the net and before the encoder: enough to bridge the encoder's uneven
+pace, few enough that a 4K job holds some 200 MB of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionStats:
+    """What the three stages did."""
+
+    decode: StageStats = field(default_factory=StageStats)
+    stylize: StageStats = field(default_factory=StageStats)
+    encode: StageStats = field(default_factory=StageStats)
+
+
+def convert(
+    source: FrameSource,
+    sink: FrameSink,
+    paint: Callable[[Pixels], Pixels],
+    *,
+    stats: ConversionStats,
+    frames_expected: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> bool:
+    """Write every frame of ``source`` into ``sink``, painted; True where ``stop`` cut it short.
+
+    Decoding and painting run in threads of their own. Encoding runs in the calling thread: it is
+    the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
+    and ``progress`` (called once before the first and after each frame) needs no lock. Whatever
+    any stage raises is raised here once both threads have ended. The sink is neither finished
+    nor aborted.
+    """
+    meter = ProgressMeter(frames_expected)
+    cancel = threading.Event()
+    if progress is not None:
+        progress(meter.at(0))
+    with (
+        prefetch(stats.decode.watch(source), QUEUE_DEPTH, name="decode", stop=cancel) as frames,
+        prefetch(
+            _painted(frames, paint, stats.stylize), QUEUE_DEPTH, name="stylize", stop=cancel
+        ) as painted,
+    ):
+        for frame in painted:
+            with stats.encode.item():
+                sink.write(frame)
+            if progress is not None:
+                progress(meter.at(stats.encode.items))
+            if stop is not None and stop.is_set():
+                return True
+    return False
+
+
+def _painted(
+    frames: Iterable[Frame], paint: Callable[[Pixels], Pixels], stats: StageStats
+) -> Iterator[Frame]:
+    for frame in frames:
+        with stats.item():
+            pixels = paint(frame.pixels)
+        yield replace(frame, pixels=pixels)

@@ -1,0 +1,202 @@
+"""The main job: a video in, a stylized video out."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+from rtstyle.backends import Stylizer
+from rtstyle.errors import UsageError
+from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video
+from rtstyle.pipeline.brush import Style, check_choice, open_brush
+from rtstyle.pipeline.convert import ConversionStats, convert
+from rtstyle.pipeline.stats import Progress
+from rtstyle.types import (
+    DEFAULT_LIMITS,
+    BackendInfo,
+    Limits,
+    RunReport,
+    SourceHealth,
+    VideoInfo,
+)
+
+Seconds = Fraction | float | int
+
+LOSS = Fraction(1, 100)
+"""The share of missing or undecodable frames above which a run has finished with loss."""
+
+
+def stylize_video(
+    source: str | Path,
+    output: str | Path,
+    style: Style | None,
+    *,
+    strength: float = 1.0,
+    backend: str = "auto",
+    precision: str = "auto",
+    codec: str = "h264",
+    quality: int | None = None,
+    preset: str | None = None,
+    audio: str = "copy",
+    start: Seconds | None = None,
+    end: Seconds | None = None,
+    overwrite: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Callable[[Progress], None] | None = None,
+    on_backend: Callable[[BackendInfo], None] | None = None,
+    stop: threading.Event | None = None,
+    stylizer: Stylizer | None = None,
+) -> RunReport:
+    """Stylize the video ``source`` into the file ``output``, with its sound, and report.
+
+    ``style`` is a bundled style's name, a pack folder, an ONNX file or a StyleSpec; ``stylizer``
+    one that is loaded already (then ``style`` may be None, ``backend`` and ``precision`` are not
+    looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
+    0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
+    better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none. ``start`` and
+    ``end`` are seconds from the source's first picture; frames with start <= t < end are taken.
+
+    ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
+    calling thread. Setting ``stop`` ends the run after the frame in work: what is done is kept
+    under ``<stem>.partial<suffix>`` beside the output and the report says ``interrupted``.
+
+    Raises UsageError, InputError, OutputError, ModelError and BackendError. What can be refused
+    is refused before anything is decoded or loaded. A failed run leaves nothing under the name
+    of the output, and an existing file there as it was.
+    """
+    source, output = Path(source), Path(output)
+    check_choice(strength=strength, backend=backend, precision=precision)
+    begin, finish = _span(start, end)
+    options = EncodeOptions(codec=codec, quality=quality, preset=preset, audio=audio)
+    check_output(output, source=source, overwrite=overwrite, options=options)
+    stats = ConversionStats()
+    with (
+        open_video(source, start=begin, end=finish, limits=limits) as video,
+        open_brush(
+            style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
+        ) as brush,
+    ):
+        info = brush.info(f"{backend}/{precision}")
+        if on_backend is not None:
+            on_backend(info)
+        brush.warm_up(video.info.size)
+        began = time.perf_counter()
+        with VideoWriter(
+            output,
+            video.info,
+            options,
+            source=source,
+            start=begin,
+            end=finish,
+            overwrite=overwrite,
+        ) as sink:
+            interrupted = convert(
+                video,
+                sink,
+                brush,
+                stats=stats,
+                frames_expected=expected_frames(video.info, begin, finish),
+                progress=progress,
+                stop=stop,
+            )
+            with stats.encode.busy():
+                written = sink.finish()
+        seconds = time.perf_counter() - began
+    losses = losses_of(
+        video.info,
+        video.health,
+        stats.decode.items,
+        whole=begin is None and finish is None and not interrupted,
+    )
+    return RunReport(
+        input=str(source),
+        output=written.path,
+        style=brush.spec.name,
+        size=video.info.size,
+        frames_in=stats.decode.items,
+        frames_out=written.frames,
+        dropped=stats.decode.items - written.frames,
+        decode_failures=video.health.decode_failures,
+        repaired_timestamps=video.health.repaired_timestamps,
+        seconds=seconds,
+        fps=written.frames / seconds if seconds > 0 else 0.0,
+        latency_p50_ms=1000 * stats.stylize.latencies.percentile(0.50),
+        latency_p95_ms=1000 * stats.stylize.latencies.percentile(0.95),
+        backend=info,
+        seconds_per_stage={
+            "decode": stats.decode.busy_seconds,
+            "stylize": stats.stylize.busy_seconds,
+            "encode": stats.encode.busy_seconds,
+        },
+        notes=(*losses, *repairs(video.health), *written.notes),
+        finished_with_loss=bool(losses),
+        interrupted=interrupted,
+    )
+
+
+def losses_of(info: VideoInfo, health: SourceHealth, frames: int, *, whole: bool) -> list[str]:
+    """A sentence for each way in which more than 1 % of the source is missing from the result.
+
+    ``whole``: the run read the source from its beginning to its end.
+    """
+    found = []
+    promised = info.frames_in_header
+    if whole and promised is not None and frames < promised * (1 - LOSS):
+        found.append(
+            f"only {frames} of the {promised} frames that the header promises could be decoded; "
+            "the source is damaged or cut short"
+        )
+    failures = health.decode_failures
+    if failures > (frames + failures) * LOSS:
+        found.append(
+            f"{failures} packets could not be decoded and were skipped; the source is damaged"
+        )
+    return found
+
+
+def repairs(health: SourceHealth) -> list[str]:
+    """A sentence for each kind of repair the source needed."""
+    found = []
+    if health.repaired_timestamps:
+        found.append(
+            f"{health.repaired_timestamps} missing, repeated or backward timestamps were repaired"
+        )
+    return found
+
+
+def expected_frames(
+    info: VideoInfo, start: Fraction | None = None, end: Fraction | None = None
+) -> int | None:
+    """How many frames the header promises between ``start`` and ``end``; None where unknown."""
+    if start is None and end is None and info.frames_in_header is not None:
+        return info.frames_in_header
+    last = info.duration_in_header
+    if end is not None:
+        last = end if last is None else min(last, end)
+    if last is None or info.average_rate is None:
+        return None
+    return max(0, round((last - (start or 0)) * info.average_rate))
+
+
+def _span(start: Seconds | None, end: Seconds | None) -> tuple[Fraction | None, Fraction | None]:
+    begin, finish = _seconds("start", start), _seconds("end", end)
+    if finish is not None and finish <= (begin or 0):
+        raise UsageError(
+            f"end ({float(finish):g} s) must be later than start ({float(begin or 0):g} s)"
+        )
+    return begin, finish
+
+
+def _seconds(name: str, value: Seconds | None) -> Fraction | None:
+    if value is None:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{name} must be a number of seconds, got {value}")
+    if value < 0:
+        raise UsageError(f"{name} must not be negative, got {float(value):g} seconds")
+    # A float such as 0.1 is meant as the decimal it prints as.
+    return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
