@@ -15,6 +15,9 @@ from rtstyle.types import Size
 NAME_PATTERN = re.compile(r"[a-z0-9_-]{1,64}")
 PACK_FORMAT = 1
 PACK_FILE = "style.json"
+MODEL_FILE = "model.onnx"
+MAX_MODEL_BYTES = 64 * 2**20
+FAMILIES = ("johnson", "animegan", "foreign")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,237 @@
+"""Which graphs are let near a runtime: small, self-contained, of known operators, of our contract.
+
+A runtime follows external data, custom libraries and loops wherever a model file points; nothing
+here does. The bytes are parsed, never a path, so that no second file can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from rtstyle.errors import ModelError, UnsafeModel
+from rtstyle.styles.spec import MAX_MODEL_BYTES, SizeRule
+
+if TYPE_CHECKING:
+    import onnx
+
+_OPERATORS = """
+Abs Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
+ConvTranspose DepthToSpace Div Elu Equal Erf Exp Expand Flatten Floor Gather Gelu Gemm
+GlobalAveragePool GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization
+LayerNormalization LeakyRelu MatMul Max MaxPool MeanVarianceNormalization Min Mod Mul Neg PRelu
+Pad Pow Range ReduceMean ReduceSum Relu Reshape Resize Round Shape Sigmoid Slice Softmax
+SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze Upsample Where
+"""
+OPERATORS = frozenset(_OPERATORS.split())
+DEFAULT_DOMAINS = ("", "ai.onnx")
+CHECKPOINT_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+EXPORT_HINT = "export it first: rtstyle export onnx CHECKPOINT -o PACK"
+
+_CONTRACT = "one uint8 (N, H, W, 3) input and one such output with N, H and W dynamic"
+_LARGEST_SIDE = 4096
+_MOST_DIMENSIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    """What the admission check read from a graph."""
+
+    input: str
+    output: str
+    """Names of the one input and the one output."""
+    opset: int
+    operators: tuple[str, ...]
+    """Kinds of operators in use, sorted."""
+    parameters: int
+    """Numbers held in initializers and constants."""
+    size_rule: SizeRule | None
+    """From the metadata ``rtstyle.minimum`` and ``rtstyle.multiple_of``; None where absent."""
+
+
+def admit(data: bytes, *, name: str) -> GraphFacts:
+    """Check the ONNX file ``data``; ``name`` is what messages call it.
+
+    Raises UnsafeModel where the graph is refused, ModelError where the package onnx is missing.
+    """
+    _check_bytes(data, name)
+    onnx = _import_onnx()
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError; its module differs between versions
+        raise _refusal(name, "it is no ONNX file, or a truncated one") from error
+    if not model.graph.node:
+        raise _refusal(name, "it is no ONNX file, or its graph is empty")
+    operators = _check_nodes(model, name)
+    parameters = _check_tensors(model, name)
+    source, result = _check_contract(model, name)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise _refusal(name, f"it is malformed: {brief(str(error))}") from error
+    return GraphFacts(
+        input=source,
+        output=result,
+        opset=next(o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS),
+        operators=operators,
+        parameters=parameters,
+        size_rule=_size_rule(model, name),
+    )
+
+
+def brief(text: str, limit: int = 120) -> str:
+    """The first line of ``text`` that says something, cut to ``limit`` characters, printable."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = "".join(c if c.isprintable() else "?" for c in (lines[0] if lines else ""))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _import_onnx() -> ModuleType:
+    try:
+        import onnx
+        import onnx.checker
+    except ImportError as error:
+        raise ModelError(
+            "a style that is not bundled is read with the package onnx, which is not installed: "
+            'pip install "onnx>=1.21"'
+        ) from error
+    return onnx
+
+
+def _refusal(name: str, found: str) -> UnsafeModel:
+    return UnsafeModel(f"{brief(name)} is refused: {found}")
+
+
+def _check_bytes(data: bytes, name: str) -> None:
+    if not data:
+        raise _refusal(name, "the file is empty; export or download it again")
+    if len(data) > MAX_MODEL_BYTES:
+        raise _refusal(
+            name, f"it is larger than {MAX_MODEL_BYTES >> 20} MB, which no net for real time is"
+        )
+    if data.startswith(CHECKPOINT_MAGIC):
+        raise _refusal(name, f"it is a training checkpoint, not ONNX; {EXPORT_HINT}")
+
+
+def _check_nodes(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
+    domains = {o.domain for o in model.opset_import} - set(DEFAULT_DOMAINS)
+    foreign = domains | {node.domain for node in model.graph.node} - set(DEFAULT_DOMAINS)
+    if foreign:
+        raise _refusal(
+            name,
+            f"it uses operators of {brief(repr(min(foreign)))}; only ONNX's own are taken",
+        )
+    if not model.opset_import:
+        raise _refusal(name, "it names no operator set")
+    if model.functions or model.training_info:
+        raise _refusal(name, "it holds functions or training steps; only a plain graph is taken")
+    operators = {node.op_type for node in model.graph.node}
+    unknown = sorted(operators - OPERATORS)
+    if unknown:
+        raise _refusal(
+            name,
+            f"it uses the operator {brief(unknown[0])}, which is not among those image nets need",
+        )
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g") or attribute.graphs:
+                raise _refusal(name, f"{node.op_type} holds a graph of its own; none may")
+    return tuple(sorted(operators))
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from model.graph.initializer
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _check_tensors(model: onnx.ModelProto, name: str) -> int:
+    sparse = any(
+        attribute.HasField("sparse_tensor") or attribute.sparse_tensors
+        for node in model.graph.node
+        for attribute in node.attribute
+    )
+    if sparse or model.graph.sparse_initializer:
+        raise _refusal(name, "it holds sparse tensors; only plain ones are taken")
+    total = 0
+    for tensor in _tensors(model):
+        # Location 1 is EXTERNAL; a marker without entries, or entries without it, is no better.
+        if tensor.data_location == 1 or tensor.external_data:
+            raise _refusal(
+                name,
+                "it keeps weights in another file (external data); save it as one file",
+            )
+        plain = len(tensor.dims) <= _MOST_DIMENSIONS and all(d >= 0 for d in tensor.dims)
+        numbers = prod(tensor.dims) if plain else 0
+        # Each number takes at least half a byte, so dims beyond that are a lie about the content.
+        if not plain or numbers > 2 * tensor.ByteSize():
+            raise _refusal(
+                name, f"the tensor {brief(repr(tensor.name))} is larger than the file says"
+            )
+        total += numbers
+    return total
+
+
+def _check_contract(model: onnx.ModelProto, name: str) -> tuple[str, str]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    outputs = list(model.graph.output)
+    if len(inputs) != 1 or len(outputs) != 1:
+        found = f"{len(inputs)} inputs and {len(outputs)} outputs"
+        raise _refusal(name, f"expected {_CONTRACT}, found {found}")
+    for role, value in (("input", inputs[0]), ("output", outputs[0])):
+        if not _keeps_contract(value):
+            raise _refusal(name, f"expected {_CONTRACT}, found the {role} {_describe(value)}")
+    return inputs[0].name, outputs[0].name
+
+
+def _keeps_contract(value: onnx.ValueInfoProto) -> bool:
+    tensor = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or tensor.elem_type != 2:  # UINT8
+        return False
+    dims = list(tensor.shape.dim)
+    return (
+        len(dims) == 4
+        and dims[3].HasField("dim_value")
+        and dims[3].dim_value == 3
+        and not any(dim.HasField("dim_value") for dim in dims[:3])
+    )
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    import onnx
+
+    if not value.type.HasField("tensor_type"):
+        return "that is no tensor"
+    tensor = value.type.tensor_type
+    known = tensor.elem_type in onnx.TensorProto.DataType.values()
+    kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if known else "unknown type"
+    if not tensor.HasField("shape"):
+        return f"{kind} without a shape"
+    dims = (
+        str(dim.dim_value) if dim.HasField("dim_value") else (dim.dim_param or "?")
+        for dim in tensor.shape.dim
+    )
+    return brief(f"{kind} ({', '.join(dims)})")
+
+
+def _size_rule(model: onnx.ModelProto, name: str) -> SizeRule | None:
+    properties = {p.key: p.value for p in model.metadata_props}
+    if not properties.keys() & {"rtstyle.minimum", "rtstyle.multiple_of"}:
+        return None
+    values = []
+    for key in ("rtstyle.minimum", "rtstyle.multiple_of"):
+        text = properties.get(key, "1")
+        if not (text.isascii() and text.isdigit() and len(text) <= 4):
+            raise _refusal(name, f"its metadata {key} is {brief(repr(text))}, not a size")
+        values.append(int(text))
+    if not all(1 <= value <= _LARGEST_SIDE for value in values):
+        raise _refusal(name, f"its size rule {values} is not within 1 and {_LARGEST_SIDE}")
+    return SizeRule(minimum=values[0], multiple_of=values[1])

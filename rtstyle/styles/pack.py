@@ -1,0 +1,256 @@
+"""A pack on disk: read with a closed schema, written so that a half-written one never runs."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from rtstyle.errors import (
+    DiskFull,
+    HashMismatch,
+    ModelError,
+    OutputExists,
+    OutputNotWritable,
+    UnsafeModel,
+)
+from rtstyle.styles.admission import admit, brief
+from rtstyle.styles.spec import (
+    FAMILIES,
+    MAX_MODEL_BYTES,
+    MODEL_FILE,
+    NAME_PATTERN,
+    PACK_FILE,
+    PACK_FORMAT,
+    SizeRule,
+    StyleSpec,
+)
+
+_MAX_CARD_BYTES = 64 * 2**10
+_MAX_TEXT = 2000
+_LARGEST_SIDE = 4096
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KEYS = frozenset(
+    ("format", "name", "title", "family", "sha256", "size_rule", "licence", "source", "measured")
+)
+
+
+def load_pack(folder: str | Path) -> StyleSpec:
+    """The style in ``folder``, whose ``style.json`` is checked; the model is not read yet.
+
+    Raises ModelError naming the file and the key where it departs from the schema.
+    """
+    root = Path(folder).absolute()
+    where = f"{brief(root.name)}/{PACK_FILE}"
+    spec = _spec(_read_card(root / PACK_FILE, where), root, where)
+    if not spec.file.is_file():
+        raise ModelError(
+            f"{brief(root.name)} holds no {MODEL_FILE}; export or download the pack again"
+        )
+    return spec
+
+
+def write_pack(
+    folder: str | Path,
+    *,
+    model: Path | bytes,
+    name: str,
+    title: str,
+    family: str,
+    size_rule: SizeRule,
+    licence: str,
+    source: str,
+    measured: dict[str, float],
+    overwrite: bool = False,
+) -> StyleSpec:
+    """Write ``style.json`` and ``model.onnx`` into ``folder``, made where missing.
+
+    The model is admitted first, and the card, which holds its hash, is put in place last: whatever
+    interrupts the writing, what lies there is the old pack, the new one, or refused by its hash.
+    Raises OutputExists for a folder that holds a pack unless ``overwrite``, OutputNotWritable,
+    DiskFull, UnsafeModel for a graph outside the contract, ModelError for a value that
+    ``load_pack`` would refuse.
+    """
+    root = Path(folder).absolute()
+    shown = brief(root.name)
+    data = read_bounded(model) if isinstance(model, Path) else model
+    admit(data, name=MODEL_FILE)
+    card: dict[str, object] = {
+        "format": PACK_FORMAT,
+        "name": name,
+        "title": title,
+        "family": family,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size_rule": {"minimum": size_rule.minimum, "multiple_of": size_rule.multiple_of},
+        "licence": licence,
+        "source": source,
+        "measured": measured,
+    }
+    _spec(card, root, f"{shown}/{PACK_FILE}")
+    if (root / PACK_FILE).exists() and not overwrite:
+        raise OutputExists(f"{shown} holds a pack already; choose another folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _replace(root / MODEL_FILE, data)
+        text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+        _replace(root / PACK_FILE, text.encode())
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no room left for the pack {shown}; free some and retry") from error
+        reason = error.strerror or type(error).__name__
+        raise OutputNotWritable(
+            f"the pack {shown} cannot be written ({reason}); choose another folder"
+        ) from error
+    return load_pack(root)
+
+
+def verify(spec: StyleSpec) -> bytes:
+    """Read the model once and compare its hash; what was checked is what the caller then runs.
+
+    Raises ModelError where the file cannot be read, UnsafeModel where it is larger than 64 MB,
+    HashMismatch where it is not the file the pack describes. A spec without a hash is only read.
+    """
+    data = read_bounded(spec.file)
+    if spec.sha256 is not None and hashlib.sha256(data).hexdigest() != spec.sha256:
+        raise HashMismatch(
+            f"{brief(spec.file.name)} of style {spec.name} is not the file its {PACK_FILE} "
+            "describes: it is damaged or was changed; export or download the pack again"
+        )
+    return data
+
+
+def read_bounded(file: Path) -> bytes:
+    """The bytes of a model file of at most 64 MB; raises ModelError or UnsafeModel."""
+    shown = brief(file.name)
+    try:
+        if not file.is_file():  # a pipe or a device would block or never end
+            raise ModelError(f"{shown} is not there, or no plain file; check the path")
+        with file.open("rb") as stream:
+            data = stream.read(MAX_MODEL_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"{shown} cannot be read ({reason}); check its rights") from error
+    if len(data) > MAX_MODEL_BYTES:
+        raise UnsafeModel(
+            f"{shown} is refused: it is larger than {MAX_MODEL_BYTES >> 20} MB, "
+            "which no net for real time is"
+        )
+    return data
+
+
+def _refuse(where: str, what: str) -> NoReturn:
+    raise ModelError(f"{where}: {what}; export or download the pack again")
+
+
+def _read_card(file: Path, where: str) -> dict[str, object]:
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            raise ValueError("a key stands there twice")
+        return result
+
+    def no_constant(text: str) -> NoReturn:
+        raise ValueError(f"{text} is no number")
+
+    try:
+        if not file.is_file():
+            raise ModelError(f"{where} is missing, so the folder is no pack; check the path")
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_CARD_BYTES + 1)
+        if len(data) > _MAX_CARD_BYTES:
+            _refuse(where, f"larger than {_MAX_CARD_BYTES >> 10} kB")
+        card = json.loads(data, object_pairs_hook=unique, parse_constant=no_constant)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"{where} cannot be read ({reason}); check its rights") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{where} is no valid JSON ({brief(str(error))}); export or download the pack again"
+        ) from error
+    if not isinstance(card, dict):
+        _refuse(where, "must hold an object")
+    return card
+
+
+def _spec(card: dict[str, object], root: Path, where: str) -> StyleSpec:
+    """The style ``card`` describes; raises ModelError for a wrong key, type or value."""
+    number = card.get("format")
+    if number != PACK_FORMAT or isinstance(number, bool):
+        _refuse(where, f'"format" must be {PACK_FORMAT}; a newer rtstyle may know this one')
+    if unknown := sorted(card.keys() - _KEYS):
+        _refuse(where, f"unknown key {brief(repr(unknown[0]))}")
+    if missing := sorted(_KEYS - card.keys()):
+        _refuse(where, f'the key "{missing[0]}" is missing')
+
+    def text(key: str) -> str:
+        value = card[key]
+        if (
+            not isinstance(value, str)
+            or not 1 <= len(value) <= _MAX_TEXT
+            or not value.isprintable()
+        ):
+            _refuse(where, f'"{key}" must be one line of text')
+        return value
+
+    name = text("name")
+    if not NAME_PATTERN.fullmatch(name):
+        _refuse(where, f'"name" must match {NAME_PATTERN.pattern}')
+    family = text("family")
+    if family not in FAMILIES:
+        _refuse(where, f'"family" must be one of {", ".join(FAMILIES)}')
+    digest = text("sha256")
+    if not _DIGEST.fullmatch(digest):
+        _refuse(where, '"sha256" must be 64 hexadecimal digits in lower case')
+    return StyleSpec(
+        name=name,
+        title=text("title"),
+        family=family,
+        file=root / MODEL_FILE,
+        sha256=digest,
+        size_rule=_size_rule(card["size_rule"], where),
+        licence=text("licence"),
+        source=text("source"),
+        measured=_measured(card["measured"], where),
+    )
+
+
+def _size_rule(value: object, where: str) -> SizeRule:
+    if not isinstance(value, dict) or value.keys() != {"minimum", "multiple_of"}:
+        _refuse(where, '"size_rule" must hold "minimum" and "multiple_of" and nothing else')
+    for side in value.values():
+        if type(side) is not int or not 1 <= side <= _LARGEST_SIDE:
+            _refuse(where, f'"size_rule" takes whole numbers from 1 to {_LARGEST_SIDE}')
+    return SizeRule(minimum=value["minimum"], multiple_of=value["multiple_of"])
+
+
+def _measured(value: object, where: str) -> dict[str, float]:
+    if not isinstance(value, dict):
+        _refuse(where, '"measured" must hold numbers by name')
+    figures: dict[str, float] = {}
+    for key, figure in value.items():
+        named = isinstance(key, str) and NAME_PATTERN.fullmatch(key.lower())
+        if not named or type(figure) not in (int, float) or not math.isfinite(figure):
+            _refuse(where, f'"measured" holds {brief(repr(key))}, which is no finite number')
+        figures[key] = float(figure)
+    return figures
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Put ``data`` under the name ``file`` at once; no half file is ever seen there."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
