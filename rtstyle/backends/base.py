@@ -1,11 +1,17 @@
-"""The protocol of a backend: bytes in, bytes out."""
+"""The protocol of a backend: bytes in, bytes out; and what every backend shares."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from rtstyle.styles.spec import StyleSpec
+import numpy as np
+
+from rtstyle.errors import BackendError, BackendOutOfMemory, ModelError, RtstyleError
+from rtstyle.styles.admission import brief
+from rtstyle.styles.spec import SizeRule, StyleSpec
 from rtstyle.types import BackendInfo, Pixels, Size
 
 
@@ -29,8 +35,9 @@ class Stylizer(Protocol):
     def __call__(self, batch: Pixels) -> Pixels:
         """Stylize uint8 ``(N, H, W, 3)`` RGB of any height and width; the same shape comes back.
 
-        Raises ValueError or TypeError on a wrong shape or type, BackendOutOfMemory where the net
-        does not fit, BackendError where the backend fails otherwise.
+        The result is C-contiguous and the caller's own: no later call changes it. Raises ValueError
+        or TypeError on a wrong shape or type, RuntimeError after ``close``, BackendOutOfMemory
+        where the net does not fit, BackendError where the backend fails otherwise.
         """
         ...
 
@@ -46,3 +53,137 @@ class Stylizer(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """What is known of one backend on this machine."""
+
+    name: str
+    """As ``load_stylizer`` takes it."""
+    version: str | None
+    """None where the package is not installed."""
+    devices: tuple[str, ...] = ()
+    """As the backend names them: ``CPU``, ``CUDA:0``."""
+    precisions: tuple[str, ...] = ()
+    """What it can compute in here, the first being what ``auto`` takes."""
+    problem: str | None = None
+    """One sentence; None where it is ready."""
+    fix: str | None = None
+    """What to do about ``problem``."""
+
+
+class BaseStylizer(ABC):
+    """Checks, pads to the style's SizeRule and crops back; a backend adds how the net is run."""
+
+    def __init__(self, spec: StyleSpec, info: BackendInfo) -> None:
+        self._spec = spec
+        self._info = info
+        self._closed = False
+
+    @property
+    def spec(self) -> StyleSpec:
+        """The style that runs."""
+        return self._spec
+
+    @property
+    def info(self) -> BackendInfo:
+        """Where and how it runs."""
+        return self._info
+
+    def warm_up(self, size: Size) -> None:
+        """Run once on a blank picture of ``size``, so that the first frame is not the slow one."""
+        BaseStylizer.__call__(self, np.zeros((1, size.height, size.width, 3), np.uint8))
+
+    def __call__(self, batch: Pixels) -> Pixels:
+        """Stylize uint8 ``(N, H, W, 3)`` RGB; see ``Stylizer``."""
+        if self._closed:
+            raise RuntimeError(f"the stylizer of {self._spec.name} is closed")
+        check_batch(batch)
+        count, height, width, _ = batch.shape
+        padded = pad(batch, self._spec.size_rule)
+        try:
+            result = self._run(padded)
+        except (RtstyleError, KeyboardInterrupt):
+            raise
+        except MemoryError as error:
+            raise self._out_of_memory(Size(width, height)) from error
+        except Exception as error:
+            if says_out_of_memory(error):
+                raise self._out_of_memory(Size(width, height)) from error
+            raise BackendError(
+                f"{self._info.name} failed on style {self._spec.name} at {width}x{height}: "
+                f"{brief(str(error))}; try another --backend"
+            ) from error
+        if result.shape != padded.shape or result.dtype != np.uint8:
+            raise ModelError(
+                f"style {self._spec.name} turns uint8 {padded.shape} into {result.dtype} "
+                f"{result.shape} instead of the same; its size rule or its graph is wrong: "
+                "export it again"
+            )
+        return np.ascontiguousarray(result[:count, :height, :width])
+
+    def close(self) -> None:
+        """Free the net; calling it twice is allowed."""
+        if not self._closed:
+            self._closed = True
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _run(self, batch: Pixels) -> Pixels:
+        """Run the net on a C-contiguous batch of an accepted size.
+
+        The result must be memory of its own: not the batch's, nor any that a later run writes.
+        """
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Drop the net; called once."""
+
+    def _out_of_memory(self, size: Size) -> BackendOutOfMemory:
+        return BackendOutOfMemory(
+            f"{self._info.device} ran out of memory on style {self._spec.name} at {size}; "
+            "scale the picture down, close other programs, or take a narrower style"
+        )
+
+
+def check_batch(batch: Pixels) -> None:
+    """Raise TypeError unless ``batch`` is a uint8 array, ValueError unless ``(N, H, W, 3)``."""
+    if not isinstance(batch, np.ndarray):
+        raise TypeError(f"a batch must be a numpy array, got {type(batch).__name__}")
+    if batch.dtype != np.uint8:
+        raise TypeError(f"a batch must be uint8, got {batch.dtype}")
+    if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
+        raise ValueError(f"a batch must be (N, H, W, 3) and not empty, got {batch.shape}")
+
+
+def pad(batch: Pixels, rule: SizeRule) -> Pixels:
+    """``batch`` grown right and below by reflection to a size ``rule`` accepts, C-contiguous.
+
+    Right and below only: the picture keeps its place on the net's grid of strides, and cropping is
+    a slice from zero. A side of one pixel has nothing to reflect and is repeated.
+    """
+    _, height, width, _ = batch.shape
+    fitted = rule.fit(Size(width, height))
+    more = ((0, 0), (0, fitted.height - height), (0, fitted.width - width), (0, 0))
+    if not any(after for _, after in more):
+        return np.ascontiguousarray(batch)
+    return np.pad(batch, more, mode="reflect")
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Whether a runtime's untyped error speaks of memory; they have no class for it."""
+    text = str(error).lower()
+    signs = ("bad_alloc", "out of memory", "failed to allocate", "cannot allocate", "bfcarena")
+    return isinstance(error, MemoryError) or any(sign in text for sign in signs)

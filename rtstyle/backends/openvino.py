@@ -1,0 +1,213 @@
+"""OpenVINO on the processor: the quick one where the processor computes in bfloat16."""
+
+from __future__ import annotations
+
+import importlib
+from collections import OrderedDict
+from importlib import metadata
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtstyle.backends.base import BackendStatus, BaseStylizer, says_out_of_memory
+from rtstyle.backends.processor import ProcessorFeatures, processor_features
+from rtstyle.errors import BackendError, BackendOutOfMemory, BackendUnavailable, ModelError
+from rtstyle.styles.admission import brief
+from rtstyle.styles.registry import read_model
+from rtstyle.styles.spec import StyleSpec
+from rtstyle.types import BackendInfo, Pixels, Size
+
+if TYPE_CHECKING:
+    import openvino
+
+NAME = "openvino"
+TITLE = "OpenVINO"
+FIX = 'pip install "rtstyle[cpu]"'
+DEVICE = "CPU"
+
+_KEPT_SIZES = 4
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
+_TYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+class OpenVinoStylizer(BaseStylizer):
+    """A style compiled by OpenVINO for the processor.
+
+    A graph compiled for one size is some percent quicker than one for all sizes and takes a
+    fraction of a second to make, so each size is compiled on first use; the last few are kept.
+    """
+
+    def __init__(
+        self,
+        spec: StyleSpec,
+        *,
+        precision: str = "auto",
+        threads: int | None = None,
+        requested: str = "openvino/auto",
+        reason: str = "",
+    ) -> None:
+        core = _core()
+        taken, why = choose_precision(precision, _precisions(core), processor_features())
+        data = read_model(spec)
+        super().__init__(
+            spec,
+            BackendInfo(
+                name=NAME,
+                device=DEVICE,
+                precision=taken,
+                requested=requested,
+                reason="; ".join(filter(None, (reason, why))),
+            ),
+        )
+        self._core: openvino.Core | None = core
+        self._settings: dict[str, object] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _HINTS[taken],
+        }
+        if threads is not None:
+            self._settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._model: openvino.Model | None = core.read_model(model=data)
+        except Exception as error:
+            raise ModelError(
+                f"OpenVINO cannot read {brief(spec.file.name)}: {brief(_last_line(error))}; "
+                "export it again or try --backend onnxruntime"
+            ) from error
+        self._requests: OrderedDict[tuple[int, ...], openvino.InferRequest] = OrderedDict()
+        self._probe(spec)
+
+    def _probe(self, spec: StyleSpec) -> None:
+        """Compile the smallest size: a graph that cannot be compiled shows here, not mid-run."""
+        smallest = spec.size_rule.fit(Size(1, 1))
+        try:
+            compiled = self._compile((1, smallest.height, smallest.width, 3))
+        except Exception as error:
+            if says_out_of_memory(error):
+                raise BackendOutOfMemory(
+                    f"the processor ran out of memory loading style {spec.name}; "
+                    "close other programs or take a narrower style"
+                ) from error
+            raise ModelError(
+                f"OpenVINO cannot run {brief(spec.file.name)}: {brief(_last_line(error))}; "
+                "export it again or try --backend onnxruntime"
+            ) from error
+        got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if _TYPES.get(_long_name(got)) != self._info.precision:
+            raise BackendUnavailable(
+                f"OpenVINO was asked for {self._info.precision} and computes in {got}; "
+                "take --precision fp32"
+            )
+
+    def _compile(self, shape: tuple[int, ...]) -> openvino.CompiledModel:
+        assert self._core is not None and self._model is not None
+        model = self._model.clone()
+        model.reshape(list(shape))
+        return self._core.compile_model(model, DEVICE, self._settings)
+
+    def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
+        request = self._requests.get(shape)
+        if request is None:
+            while len(self._requests) >= _KEPT_SIZES:
+                self._requests.popitem(last=False)
+            request = self._requests[shape] = self._compile(shape).create_infer_request()
+        self._requests.move_to_end(shape)
+        return request
+
+    def _run(self, batch: Pixels) -> Pixels:
+        import openvino
+
+        request = self._request(batch.shape)
+        # The net reads the batch and writes the result in place: no copy on either side. A shared
+        # tensor insists on memory it may write, though it never writes an input.
+        if not batch.flags.writeable:
+            batch = batch.copy()
+        result = np.empty(batch.shape, np.uint8)
+        request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
+        request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
+        request.infer()
+        return result
+
+    def _release(self) -> None:
+        self._requests.clear()
+        self._model = None
+        self._core = None
+
+
+def choose_precision(
+    asked: str, offered: tuple[str, ...], features: ProcessorFeatures
+) -> tuple[str, str]:
+    """The precision to take of those ``offered``, and why, as a clause.
+
+    Raises BackendUnavailable where ``asked`` is not offered. OpenVINO offers bf16 only where there
+    are instructions for it; where the processor is known to have none worth it, fp32 is taken.
+    """
+    if asked != "auto":
+        if asked not in offered:
+            raise BackendUnavailable(
+                f"OpenVINO cannot compute in {asked} on this processor; "
+                f"take --precision {' or '.join(offered) or 'auto'}"
+            )
+        return asked, f"{asked} was asked for"
+    if "bf16" in offered and features.quick_bf16 is not False:
+        return "bf16", features.bf16_units if features.quick_bf16 else "OpenVINO reports bf16"
+    return "fp32", features.bf16_units if features.quick_bf16 is False else "OpenVINO has no bf16"
+
+
+def status() -> BackendStatus:
+    """What OpenVINO is and can do here."""
+    try:
+        version = metadata.version("openvino")
+    except metadata.PackageNotFoundError:
+        return BackendStatus(NAME, None, problem=f"{TITLE} is not installed", fix=FIX)
+    try:
+        core = _core()
+        devices = tuple(str(device) for device in core.available_devices)
+        offered = _precisions(core)
+    except BackendError as error:
+        return BackendStatus(NAME, version, problem=str(error), fix=_reinstall())
+    best, _ = choose_precision("auto", offered, processor_features())
+    ordered = (best, *(precision for precision in offered if precision != best))
+    return BackendStatus(NAME, version, devices, ordered)
+
+
+def _reinstall() -> str:
+    return "pip install --force-reinstall openvino"
+
+
+def _core() -> openvino.Core:
+    try:
+        module: ModuleType = importlib.import_module("openvino")
+    except ModuleNotFoundError as error:
+        if error.name != "openvino":
+            raise _broken(error) from error
+        raise BackendUnavailable(f"{TITLE} is not installed: {FIX}") from error
+    except Exception as error:
+        raise _broken(error) from error
+    try:
+        return module.Core()
+    except Exception as error:
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> BackendUnavailable:
+    return BackendUnavailable(f"{TITLE} cannot be loaded ({brief(str(error))}): {_reinstall()}")
+
+
+def _precisions(core: openvino.Core) -> tuple[str, ...]:
+    try:
+        able = set(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+    except Exception as error:
+        raise _broken(error) from error
+    return tuple(name for name, capability in _CAPABILITIES.items() if capability in able)
+
+
+def _last_line(error: Exception) -> str:
+    """OpenVINO's messages begin with where in its sources; what happened stands at the end."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _long_name(kind: str) -> str:
+    return {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}.get(kind, kind)
