@@ -106,7 +106,7 @@ class Canvas:
 
     def _fixed(self, points: Iterable[Point]) -> npt.NDArray[np.int32]:
         scaled = np.asarray(list(points), np.float64) * self._unit + self._origin
-        return np.rint(scaled * _ONE).astype(np.int32)
+        return np.asarray(np.rint(scaled * _ONE), np.int32)
 
 
 def curve(points: Sequence[Point], steps: int = 10) -> list[Point]:

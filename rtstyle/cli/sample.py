@@ -30,10 +30,10 @@ _TUNE = (0, 4, 7, 9, 12, 9, 7, 4, 2, 4, 7, 12, 16, 14, 12)
 class Scene:
     """A coast at sunset with a boat, a lighthouse, gulls and a child with a kite."""
 
-    def __init__(self, size: Size = SAMPLE_SIZE, *, words: str = "rtstyle") -> None:
-        """Prepare what does not change; ``words`` stand on the signpost."""
+    def __init__(self, size: Size = SAMPLE_SIZE, *, close_up: bool = False) -> None:
+        """Prepare what does not change; with ``close_up`` the child stands near."""
         self._size = size
-        self._words = words
+        self._close_up = close_up
         self._unit = size.height / 360.0
         self._width = size.width / self._unit
         rng = np.random.default_rng(_SEED)
@@ -87,16 +87,19 @@ class Scene:
         sail = width * 0.36 + (16 * seconds) % (width * 0.8)
         bob = 3 * math.sin(2.4 * seconds)
         actors.boat(canvas.at(sail, 254 + bob, 0.92), seconds)
-        actors.sign(canvas.at(width * 0.14, 318, 0.95), self._words)
+        actors.sign(canvas.at(width * 0.14, 318, 0.95), "rtstyle")
         meadow(canvas, width, seconds, np.random.default_rng(_SEED))
         self._child(canvas, seconds)
 
     def _child(self, canvas: Canvas, seconds: float) -> None:
         foot, scale = (self._width * 0.83, 262.0), 0.98
+        if self._close_up:
+            foot, scale = (self._width * 0.73, 262.0), 1.62
         hand = actors.hand_of_figure(seconds)
         reach = (foot[0] + hand[0] * scale, foot[1] + hand[1] * scale)
         sway = (8 * math.sin(1.3 * seconds), 6 * math.sin(1.9 * seconds))
-        actors.kite(canvas, reach, (self._width * 0.55 + sway[0], 74 + sway[1]), seconds)
+        kite = (self._width * (0.39 if self._close_up else 0.55) + sway[0], 74 + sway[1])
+        actors.kite(canvas, reach, kite, seconds)
         actors.figure(canvas.at(*foot, scale), seconds)
 
 
@@ -132,4 +135,5 @@ def sample_sound(seconds: float = SAMPLE_SECONDS) -> npt.NDArray[np.float32]:
     tune += 0.12 * drone[:, None]
     fade = np.clip(np.minimum(time / 0.15, (seconds - time) / 0.8), 0, 1)
     loudest = max(float(np.abs(tune).max()), 1e-9)
-    return (tune * (0.35 / loudest) * fade[:, None]).astype(np.float32)
+    faded: npt.NDArray[np.float32] = (tune * (0.35 / loudest) * fade[:, None]).astype(np.float32)
+    return faded

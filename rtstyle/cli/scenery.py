@@ -31,6 +31,10 @@ _SEA: tuple[tuple[float, Rgb], ...] = (
 )
 
 
+def _rgb(red: int, green: int, blue: int) -> _FloatPlane:
+    return np.array((red, green, blue), np.float32)
+
+
 def _gradient(stops: tuple[tuple[float, Rgb], ...], rows: int) -> _FloatPlane:
     places = np.linspace(0.0, 1.0, rows)
     known = [place for place, _ in stops]
@@ -103,13 +107,13 @@ def land(
     slope = np.gradient(cv2.GaussianBlur(np.tile(edge.astype(np.float32), (3, 1)), (0, 0), unit))
     lit = np.clip(0.5 - slope[1][1] * 0.45, 0, 1)[None, :]
     shade = np.clip(0.55 * lit + 0.75 * (texture - 0.5) + 0.25, 0, 1)
-    colour = np.float32(dark) + (np.float32(light) - np.float32(dark)) * shade[..., None]
+    colour = _rgb(*dark) + (_rgb(*light) - _rgb(*dark)) * shade[..., None]
     if snow > 0:
         cap = np.clip((snow * unit * (0.35 + texture) - depth) / (3 * unit), 0, 1)
         high = np.clip((relief * unit - edge[None, :]) / (relief * unit * 0.6), 0, 1)
-        _paste(colour, np.float32((246, 244, 250)) * (0.72 + 0.28 * lit[..., None]), cap * high)
+        _paste(colour, _rgb(246, 244, 250) * (0.72 + 0.28 * lit[..., None]), cap * high)
     haze = np.clip(depth / rows, 0, 1)[..., None] * 0.35
-    colour += (np.float32((236, 206, 186)) - colour) * haze
+    colour += (_rgb(236, 206, 186) - colour) * haze
     alpha = np.clip(depth + 0.5, 0, 1).astype(np.float32)
     return Strip(colour.astype(np.float32), alpha, top)
 
@@ -138,9 +142,9 @@ class Sky:
         y, x = np.mgrid[0 : self._rows, 0 : self._width].astype(np.float32)
         self.sun = (self._width / self._unit * 0.655, 140.0)
         far = np.hypot(x - self.sun[0] * self._unit, y - self.sun[1] * self._unit) / self._unit
-        _paste(self._back, np.float32((255, 222, 150)), 0.75 * np.exp(-far / 60))
+        _paste(self._back, _rgb(255, 222, 150), 0.75 * np.exp(-far / 60))
         disc = np.clip(23.5 - far, 0, 1)
-        _paste(self._back, np.float32((255, 246, 208)), disc)
+        _paste(self._back, _rgb(255, 246, 208), disc)
 
     def draw(self, pixels: Pixels, seconds: float) -> None:
         """Fill the sky of ``pixels`` as it is at ``seconds``."""
@@ -154,8 +158,8 @@ class Sky:
             part = _scrolled(field, offset, self._width)
             alpha = np.clip((part - cover + 0.06 * (1 - height)) * 5.5, 0, 1) * strength
             lit = _scrolled(light, offset, self._width)[..., None]
-            shadow = np.float32((150, 142, 182))
-            colour = shadow + (np.float32((255, 247, 236)) - shadow) * lit
+            shadow = _rgb(150, 142, 182)
+            colour = shadow + (_rgb(255, 247, 236) - shadow) * lit
             _paste(picture, colour, alpha * np.clip(1.25 - height, 0, 1))
         pixels[: self._rows] = np.rint(picture).astype(np.uint8)
 
@@ -183,9 +187,9 @@ class Sea:
         contrast = 0.25 + 0.75 * self._near
         picture = self._back + ((waves - 0.5) * contrast * 190)[..., None]
         foam = np.clip((waves - 0.67) * 9, 0, 1) * (0.25 + 0.6 * self._near)
-        _paste(picture, np.float32((232, 244, 246)), foam)
+        _paste(picture, _rgb(232, 244, 246), foam)
         glitter = np.clip((waves - 0.46) * 6, 0, 1) * self._path
-        _paste(picture, np.float32((255, 226, 168)), 0.9 * glitter)
+        _paste(picture, _rgb(255, 226, 168), 0.9 * glitter)
         pixels[self._top :] = np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
 
     def _ripple(self, seconds: float, zoom: float, speed: float, drift: float) -> _FloatPlane:

@@ -1,0 +1,133 @@
+"""``rtstyle demo``: the main job on a clip that the program draws itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from rtstyle.cli.interrupt import graceful_stop
+from rtstyle.cli.options import style_or_first
+from rtstyle.cli.progress import ProgressDisplay
+from rtstyle.cli.sample import (
+    SAMPLE_RATE,
+    SAMPLE_SECONDS,
+    SAMPLE_SIZE,
+    SOUND_RATE,
+    sample_frames,
+    sample_sound,
+)
+from rtstyle.cli.sheet import before_after
+from rtstyle.errors import EXIT_INTERRUPTED, OutputExists, OutputNotWritable
+from rtstyle.media import open_video, write_clip, write_image
+from rtstyle.pipeline import Progress, open_stylizer, stylize_video
+from rtstyle.types import Pixels, RunReport
+
+NAMES = ("sample.mp4", "demo.mp4", "demo.png")
+_SHOWN_AT = Fraction(2)
+
+_EPILOG = """\b
+Examples:
+  rtstyle demo
+  rtstyle demo --style great-wave -o tryout --overwrite
+
+Files of an earlier demo are kept: a second run needs --overwrite or another folder.
+"""
+
+
+@click.command(epilog=_EPILOG, short_help="Draw a sample clip and stylize it.")
+@click.option(
+    "--style",
+    metavar="NAME|FILE.onnx|PACKDIR",
+    help="The style to show.  [default: the first bundled style]",
+)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    metavar="DIR",
+    default=".",
+    type=click.Path(path_type=Path),
+    help="The folder to write into (made if it is not there).  [default: this folder]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
+@click.pass_context
+def demo(ctx: click.Context, *, style: str | None, folder: Path, overwrite: bool) -> None:
+    """Draw a sample clip with a tune, stylize it, and show before and after.
+
+    Writes sample.mp4 (the clip), demo.mp4 (the same, stylized) and demo.png (one frame of both).
+    """
+    _check_folder(folder, overwrite=overwrite)
+    with (
+        graceful_stop() as stop,
+        tempfile.TemporaryDirectory(prefix=".rtstyle-demo-", dir=folder) as work,
+        open_stylizer(style_or_first(style)) as stylizer,
+    ):
+        sample, stylized, picture = (Path(work) / name for name in NAMES)
+        click.echo(f"backend: {stylizer.info}")
+        click.echo(f"drawing a sample clip, {SAMPLE_SIZE}, {SAMPLE_SECONDS} s")
+        write_clip(
+            sample,
+            sample_frames(),
+            rate=SAMPLE_RATE,
+            sound=sample_sound(),
+            sample_rate=SOUND_RATE,
+        )
+        with ProgressDisplay(sys.stderr) as display:
+
+            def show(progress: Progress) -> None:
+                stop.arm()
+                display(progress)
+
+            report = stylize_video(
+                sample, stylized, None, stylizer=stylizer, progress=show, stop=stop.event
+            )
+        if report.interrupted:
+            click.echo("rtstyle: interrupted; nothing was written", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+        write_image(picture, before_after(_frame(sample), _frame(stylized)))
+        for name in NAMES:
+            os.replace(Path(work) / name, folder / name)
+    _say(report, stylizer.spec.title, folder)
+
+
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder; refuse one that cannot be written or holds an earlier demo."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputNotWritable(
+            f"{folder}: cannot make this folder ({error.strerror}); choose another with -o DIR"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputNotWritable(f"{folder}: this folder refuses files; choose another with -o DIR")
+    there = [name for name in NAMES if os.path.lexists(folder / name)]
+    if there and not overwrite:
+        raise OutputExists(
+            f"{folder}: holds {', '.join(there)} already; "
+            "add --overwrite to replace, or choose another folder with -o DIR"
+        )
+    folders = [name for name in there if (folder / name).is_dir()]
+    if folders:
+        raise OutputExists(f"{folder / folders[0]} is a folder; choose another with -o DIR")
+
+
+def _frame(clip: Path) -> Pixels:
+    with open_video(clip, start=_SHOWN_AT) as video:
+        return next(iter(video)).pixels
+
+
+def _say(report: RunReport, title: str, folder: Path) -> None:
+    for note in report.notes:
+        click.echo(f"note: {note}")
+    click.echo(
+        f"done: {report.frames_out} frames in the style {title}, {report.seconds:.1f} s, "
+        f"{report.fps:.1f} fps with {report.backend.name} {report.backend.precision}"
+    )
+    for name, what in zip(NAMES, ("the clip", "stylized", "before and after"), strict=True):
+        click.echo(f"  {what + ':':<17} {(folder / name).resolve()}")
+    click.echo("next: rtstyle video YOURS.mp4 -o painted.mp4, or rtstyle styles list")

@@ -1,0 +1,162 @@
+"""``rtstyle styles``: list, show, sheet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtstyle.cli.sample import Scene
+from rtstyle.cli.sheet import Cell, draw_sheet
+from rtstyle.errors import UsageError
+from rtstyle.media import read_image, write_image
+from rtstyle.pipeline import check_image_output, open_stylizer
+from rtstyle.styles import StyleSpec, bundled_styles, find_style
+from rtstyle.types import Pixels, Size
+
+_MEASURED = {
+    "gmac_640x360": ("cost at 640x360", "{:.1f} G multiply-accumulates a frame"),
+    "max_difference_fp32": ("float32 against training", "{:.2g} of 255 at most"),
+    "psnr_bf16_db": ("bf16 against float32", "{:.1f} dB"),
+    "psnr_fp16_db": ("fp16 against float32", "{:.1f} dB"),
+}
+_SHEET_SECONDS = 1.2
+
+
+@click.group(short_help="List and show the styles there are.")
+def styles() -> None:
+    """List and show the styles there are.
+
+    Wherever a style is asked for, a name from 'rtstyle styles list', a folder that 'rtstyle
+    train' or 'rtstyle export' made, or an ONNX file will do.
+    """
+
+
+@styles.command("list", short_help="The bundled styles as a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def list_styles(*, as_json: bool) -> None:
+    """The bundled styles, the default first."""
+    specs = bundled_styles()
+    if as_json:
+        click.echo(json.dumps([_plain(spec) for spec in specs], indent=2, ensure_ascii=False))
+        return
+    if not specs:
+        click.echo("no style is bundled here; use --style FILE.onnx or PACKDIR")
+        return
+    header = ("NAME", "TITLE", "SIZE", "LICENCE", "GMAC AT 640x360")
+    rows = [(spec.name, spec.title, _megabytes(spec), spec.licence, _gmac(spec)) for spec in specs]
+    for line in table([header, *rows]):
+        click.echo(line)
+
+
+@styles.command(short_help="One style in full.")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def show(*, name: str, as_json: bool) -> None:
+    """Everything there is to know of the style NAME (or a pack folder, or an ONNX file)."""
+    spec = find_style(name)
+    if as_json:
+        click.echo(json.dumps(_plain(spec), indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{spec.title} ({spec.name})")
+    for key, value in card(spec):
+        click.echo(f"  {key + ':':<26} {value}")
+
+
+@styles.command(short_help="Draw every style on one picture.")
+@click.option(
+    "-o",
+    "--output",
+    default="sheet.png",
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The picture to write.",
+)
+@click.option(
+    "--picture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The picture to stylize.  [default: one that rtstyle draws]",
+)
+@click.option(
+    "--style",
+    "names",
+    multiple=True,
+    metavar="NAME|FILE.onnx|PACKDIR",
+    help="Show only this style; can be given several times.  [default: every bundled style]",
+)
+@click.option("--columns", type=click.IntRange(min=1), metavar="N", help="Pictures in a row.")
+@click.option("--overwrite", is_flag=True, help="Replace the sheet if it is there.")
+def sheet(
+    *,
+    output: Path,
+    picture: Path | None,
+    names: tuple[str, ...],
+    columns: int | None,
+    overwrite: bool,
+) -> None:
+    """Draw the source and every style on it, with their names, into one picture."""
+    check_image_output(output, source=picture, overwrite=overwrite)
+    specs = [find_style(name) for name in names] or list(bundled_styles())
+    if not specs:
+        raise UsageError("no style is bundled here; name one with --style FILE.onnx or PACKDIR")
+    source = sample_picture() if picture is None else read_image(picture)
+    cells = [Cell("Source", picture.name if picture else "drawn by rtstyle", source)]
+    cells += stylized_cells(specs, source)
+    write_image(output, draw_sheet(cells, columns=columns), overwrite=overwrite)
+    click.echo(f"{len(specs)} styles -> {output}")
+
+
+def sample_picture() -> Pixels:
+    """The picture a sheet shows styles on by default: a face before a landscape."""
+    return Scene(Size(720, 480), close_up=True).frame(_SHEET_SECONDS)
+
+
+def stylized_cells(specs: Sequence[StyleSpec], source: Pixels) -> Iterator[Cell]:
+    """``source`` in each style, one after another."""
+    for spec in specs:
+        with open_stylizer(spec) as stylizer:
+            painted = stylizer(source[None])[0]
+        yield Cell(spec.title, f"{spec.name}  |  {_megabytes(spec)}  |  {spec.licence}", painted)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the columns of ``rows`` aligned."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def card(spec: StyleSpec) -> Iterator[tuple[str, str]]:
+    """The lines of a style's card, as name and value."""
+    yield "family", spec.family
+    yield "licence", spec.licence
+    yield "source", spec.source
+    yield "file", f"{spec.file} ({_megabytes(spec)})"
+    yield "sha256", spec.sha256 or "not given: a bare file"
+    rule = spec.size_rule
+    yield "sizes", f"any; padded to at least {rule.minimum} and a multiple of {rule.multiple_of}"
+    for key, value in spec.measured.items():
+        words, form = _MEASURED.get(key, (key, "{:g}"))
+        yield words, form.format(value)
+
+
+def _megabytes(spec: StyleSpec) -> str:
+    return f"{spec.file.stat().st_size / 1e6:.1f} MB"
+
+
+def _gmac(spec: StyleSpec) -> str:
+    found = spec.measured.get("gmac_640x360")
+    return "unknown" if found is None else f"{found:.1f}"
+
+
+def _plain(spec: StyleSpec) -> dict[str, Any]:
+    plain = dataclasses.asdict(spec)
+    return {**plain, "file": str(spec.file), "bytes": spec.file.stat().st_size}
