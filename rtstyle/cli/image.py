@@ -86,8 +86,8 @@ def image(
                 click.echo(f"{source} -> {target}")
     if failures:
         click.echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
-        for error in failures:
-            click.echo(f"  {error}", err=True)
+        for failure in failures:
+            click.echo(f"  {failure}", err=True)
         ctx.exit(failures[0].exit_code)
 
 

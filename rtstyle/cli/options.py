@@ -15,26 +15,24 @@ from rtstyle.styles import bundled_styles
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 
 
-class Time(click.ParamType):
-    """Seconds, ``MM:SS`` or ``HH:MM:SS``, each with a decimal part; becomes a Fraction."""
-
-    name = "TIME"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Fraction:
-        if isinstance(value, Fraction):
-            return value
-        match = _TIME.fullmatch(str(value).strip())
-        hours, minutes, seconds = match.groups() if match else (None, None, None)
-        if seconds is None or (minutes is not None and Fraction(seconds) >= 60):
-            self.fail(f"{value!r} is no time; write 75, 75.5, 1:15 or 0:01:15.5", param, ctx)
-        if hours is not None and int(minutes or 0) >= 60:
-            self.fail(f"{value!r} is no time; minutes go up to 59", param, ctx)
-        return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
+def parse_time(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> Fraction | None:
+    """Callback of an option: seconds, ``MM:SS`` or ``HH:MM:SS``, each with a decimal part."""
+    if value is None:
+        return None
+    match = _TIME.fullmatch(value.strip())
+    hours, minutes, seconds = match.groups() if match else (None, None, None)
+    if seconds is None or (minutes is not None and Fraction(seconds) >= 60):
+        raise click.BadParameter(
+            f"{value!r} is no time; write 75, 75.5, 1:15 or 0:01:15.5", ctx, parameter
+        )
+    if hours is not None and int(minutes or 0) >= 60:
+        raise click.BadParameter(f"{value!r} is no time; minutes go up to 59", ctx, parameter)
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
 
 
 def style_options(command: F) -> F:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from rtstyle.cli.interrupt import graceful_stop
-from rtstyle.cli.options import Time, style_options, style_or_first
+from rtstyle.cli.options import parse_time, style_options, style_or_first
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, EXIT_INTERRUPTED
@@ -63,8 +63,15 @@ Ctrl-C keeps what is done as NAME.partial.mp4; a second Ctrl-C keeps nothing. Ex
     show_default=True,
     help="Keep the sound bit for bit, encode it anew as AAC, or leave it out.",
 )
-@click.option("--start", type=Time(), help="Begin here: seconds or [HH:]MM:SS[.fff].")
-@click.option("--end", type=Time(), help="Stop before this time of the input.")
+@click.option(
+    "--start",
+    callback=parse_time,
+    metavar="TIME",
+    help="Begin here: seconds or [HH:]MM:SS[.fff].",
+)
+@click.option(
+    "--end", callback=parse_time, metavar="TIME", help="Stop before this time of the input."
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT (and the report) if it is there.")
 @click.option(
     "--report",

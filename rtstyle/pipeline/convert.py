@@ -55,12 +55,13 @@ def convert(
         ) as painted,
     ):
         for frame in painted:
+            # Asked only when there is a frame more, since a run that is through was not cut short.
+            if stop is not None and stop.is_set() and stats.encode.items:
+                return True
             with stats.encode.item():
                 sink.write(frame)
             if progress is not None:
                 progress(meter.at(stats.encode.items))
-            if stop is not None and stop.is_set():
-                return True
     return False
 
 
