@@ -1,0 +1,1 @@
+"""Measurements, not tests: ``python -m benchmarks video`` and ``python -m benchmarks memory``."""

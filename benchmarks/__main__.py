@@ -1,0 +1,133 @@
+"""``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from benchmarks.memory import measure_memory
+from benchmarks.video import measure_video
+from rtstyle.errors import RtstyleError
+from rtstyle.types import Size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class SizeType(click.ParamType[Size]):
+    """``640x360`` becomes a Size."""
+
+    name = "WIDTHxHEIGHT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Size:
+        if isinstance(value, Size):
+            return value
+        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no size; write 640x360", param, ctx)
+        return Size(int(match[1]), int(match[2]))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def benchmarks() -> None:
+    """Measure rtstyle on this machine."""
+
+
+def _shared(command: F) -> F:
+    for option in (
+        click.option(
+            "--record",
+            metavar="DIR",
+            type=click.Path(path_type=Path),
+            help="Write a JSON record of the run into this folder.",
+        ),
+        click.option(
+            "--style",
+            metavar="NAME|PACKDIR",
+            help="The style that runs.  [default: a net of random weights, made on the spot]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@benchmarks.command()
+@_shared
+@click.option(
+    "--checkpoint",
+    metavar="FILE.safetensors",
+    type=click.Path(path_type=Path, exists=True),
+    help="The style's weights for the two naive loops.  [default: random ones of its width]",
+)
+@click.option(
+    "--width", default=32, show_default=True, help="Width of the random net; without --style."
+)
+@click.option(
+    "--clip",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The clip.  [default: one that rtstyle draws]",
+)
+@click.option("--frames", default=100, show_default=True, type=click.IntRange(min=2))
+@click.option("--size", default="640x360", show_default=True, type=SizeType())
+@click.option("--repeat", default=3, show_default=True, type=click.IntRange(min=1))
+def video(
+    *,
+    style: str | None,
+    checkpoint: Path | None,
+    width: int,
+    clip: Path | None,
+    frames: int,
+    size: Size,
+    repeat: int,
+    record: Path | None,
+) -> None:
+    """The naive loops of today, ``rtstyle video`` and the net alone, on one clip and net.
+
+    --frames and --size say how the clip is drawn; they do not change a clip that is given.
+    """
+    measure_video(
+        style=style,
+        checkpoint=checkpoint,
+        width=width,
+        clip=clip,
+        frames=frames,
+        size=size,
+        repeat=repeat,
+        record=record,
+        command=_command(),
+    )
+
+
+@benchmarks.command()
+@_shared
+@click.option(
+    "--frames",
+    nargs=2,
+    default=(500, 3000),
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="The two lengths.",
+)
+@click.option("--size", default="320x180", show_default=True, type=SizeType())
+def memory(*, style: str | None, frames: tuple[int, int], size: Size, record: Path | None) -> None:
+    """Peak memory of a conversion at two lengths, each in a fresh process."""
+    measure_memory(style=style, frames=frames, size=size, record=record, command=_command())
+
+
+def _command() -> str:
+    return " ".join(["python -m benchmarks", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    try:
+        benchmarks(prog_name="python -m benchmarks")
+    except RtstyleError as problem:
+        print(f"benchmarks: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)
