@@ -104,7 +104,7 @@ class BaseStylizer(ABC):
         padded = pad(batch, self._spec.size_rule)
         try:
             result = self._run(padded)
-        except (RtstyleError, KeyboardInterrupt):
+        except RtstyleError:
             raise
         except MemoryError as error:
             raise self._out_of_memory(Size(width, height)) from error

@@ -38,7 +38,7 @@ class FakeStylizer(BaseStylizer):
         invert: bool = False,
         delay: float = 0.0,
         fail_at: int | None = None,
-        error: Exception | None = None,
+        error: BaseException | None = None,
     ) -> None:
         super().__init__(
             spec or _SPEC,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import sys
 from importlib import metadata
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -105,12 +107,38 @@ def _open(
     return session
 
 
-def has_cuda() -> bool:
-    """Whether the installed build was made for CUDA; whether it works shows on loading a style."""
+def cuda_problem() -> str | None:
+    """Why ONNX Runtime cannot use CUDA here, as a clause; None where nothing speaks against it."""
+    try:
+        able = _runtime().get_available_providers()
+    except BackendUnavailable as error:
+        return str(error)
+    if PROVIDERS["CUDA:0"] not in able:
+        return "this build of ONNX Runtime has no CUDA"
+    return None if _cuda_devices() else "no NVIDIA device answers"
+
+
+def built_for_cuda() -> bool:
+    """Whether the installed build of ONNX Runtime has the CUDA provider."""
     try:
         return PROVIDERS["CUDA:0"] in _runtime().get_available_providers()
     except BackendUnavailable:
         return False
+
+
+def _cuda_devices() -> int:
+    """How many devices the driver reports; 0 without a driver.
+
+    Asked directly: ONNX Runtime lists what it was built for, not what is there.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
 
 
 def status() -> BackendStatus:
@@ -122,8 +150,19 @@ def status() -> BackendStatus:
         able = _runtime().get_available_providers()
     except BackendError as error:
         return BackendStatus(NAME, version, problem=str(error), fix=_reinstall())
-    devices = tuple(device for device, provider in PROVIDERS.items() if provider in able)
-    return BackendStatus(NAME, version, devices, PRECISIONS)
+    if PROVIDERS["CUDA:0"] not in able:
+        return BackendStatus(NAME, version, ("CPU",), PRECISIONS)
+    if (problem := cuda_problem()) is None:
+        return BackendStatus(NAME, version, ("CUDA:0", "CPU"), PRECISIONS)
+    return BackendStatus(
+        NAME,
+        version,
+        ("CPU",),
+        PRECISIONS,
+        problem,
+        "install the NVIDIA driver, or pip install "
+        '"rtstyle[cpu]" in an environment without onnxruntime-gpu',
+    )
 
 
 def _version(package: str) -> str | None:

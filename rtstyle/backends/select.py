@@ -6,7 +6,14 @@ from rtstyle.backends import onnxruntime, openvino
 from rtstyle.backends.base import BackendStatus, Stylizer
 from rtstyle.backends.onnxruntime import OnnxRuntimeStylizer
 from rtstyle.backends.openvino import OpenVinoStylizer
-from rtstyle.errors import BackendUnavailable, UsageError
+from rtstyle.errors import (
+    BackendOutOfMemory,
+    BackendUnavailable,
+    HashMismatch,
+    ModelError,
+    UnsafeModel,
+    UsageError,
+)
 from rtstyle.styles.spec import StyleSpec
 
 BACKENDS = ("auto", "openvino", "onnxruntime")
@@ -35,7 +42,7 @@ def load_stylizer(
     if backend == "openvino":
         return OpenVinoStylizer(spec, precision=precision, threads=threads, requested=requested)
     if backend == "onnxruntime":
-        return _onnxruntime(spec, precision, threads, requested, "ONNX Runtime was asked for")
+        return _onnxruntime(spec, precision, threads, requested)
     return _auto(spec, precision, threads, requested)
 
 
@@ -46,7 +53,65 @@ def available_backends() -> tuple[BackendStatus, ...]:
 
 def _auto(spec: StyleSpec, precision: str, threads: int | None, requested: str) -> Stylizer:
     passed_over: list[str] = []
-    if onnxruntime.has_cuda() and precision in ("auto", *onnxruntime.PRECISIONS):
+    if (found := _cuda(spec, precision, threads, requested, passed_over)) is not None:
+        return found
+    try:
+        return OpenVinoStylizer(
+            spec,
+            precision=precision,
+            threads=threads,
+            requested=requested,
+            reason="; ".join(passed_over),
+        )
+    except (HashMismatch, UnsafeModel):
+        raise
+    except (BackendUnavailable, ModelError) as error:
+        refusal = error
+    try:
+        return OnnxRuntimeStylizer(
+            spec,
+            precision=precision,
+            threads=threads,
+            requested=requested,
+            reason="; ".join([*passed_over, str(refusal)]),
+        )
+    except BackendUnavailable as error:
+        if openvino.status().version is None and onnxruntime.status().version is None:
+            raise BackendUnavailable(
+                f"no backend is installed to run a style with: {openvino.FIX}"
+            ) from error
+        # What OpenVINO lacks is the thing to say where ONNX Runtime is no way round it.
+        raise refusal from error
+
+
+def _onnxruntime(spec: StyleSpec, precision: str, threads: int | None, requested: str) -> Stylizer:
+    passed_over: list[str] = []
+    if (found := _cuda(spec, precision, threads, requested, passed_over)) is not None:
+        return found
+    return OnnxRuntimeStylizer(
+        spec,
+        precision=precision,
+        threads=threads,
+        requested=requested,
+        reason="; ".join(["ONNX Runtime was asked for", *passed_over]),
+    )
+
+
+def _cuda(
+    spec: StyleSpec,
+    precision: str,
+    threads: int | None,
+    requested: str,
+    passed_over: list[str],
+) -> Stylizer | None:
+    """The style on a CUDA device; None where there is none, the reason added to ``passed_over``.
+
+    A build without CUDA is no reason worth a word: nobody who has it expects a GPU to be used.
+    """
+    if not onnxruntime.built_for_cuda() or precision not in ("auto", *onnxruntime.PRECISIONS):
+        return None
+    problem = onnxruntime.cuda_problem()
+    if problem is None:
         try:
             return OnnxRuntimeStylizer(
                 spec,
@@ -56,51 +121,7 @@ def _auto(spec: StyleSpec, precision: str, threads: int | None, requested: str) 
                 requested=requested,
                 reason="there is a CUDA device",
             )
-        except BackendUnavailable as error:
-            passed_over.append(str(error))
-    try:
-        return OpenVinoStylizer(
-            spec,
-            precision=precision,
-            threads=threads,
-            requested=requested,
-            reason="; ".join(passed_over),
-        )
-    except BackendUnavailable as error:
-        passed_over.append(str(error))
-    try:
-        return OnnxRuntimeStylizer(
-            spec,
-            precision=precision,
-            threads=threads,
-            requested=requested,
-            reason="; ".join(passed_over),
-        )
-    except BackendUnavailable as error:
-        if onnxruntime.status().version is None and openvino.status().version is None:
-            raise BackendUnavailable(
-                f"no backend is installed to run a style with: {openvino.FIX}"
-            ) from error
-        if precision != "auto" and passed_over:
-            raise BackendUnavailable(passed_over[-1]) from error
-        raise
-
-
-def _onnxruntime(
-    spec: StyleSpec, precision: str, threads: int | None, requested: str, reason: str
-) -> Stylizer:
-    if onnxruntime.has_cuda():
-        try:
-            return OnnxRuntimeStylizer(
-                spec,
-                device="CUDA:0",
-                precision=precision,
-                threads=threads,
-                requested=requested,
-                reason=f"{reason} and there is a CUDA device",
-            )
-        except BackendUnavailable as error:
-            reason = f"{reason}; {error}"
-    return OnnxRuntimeStylizer(
-        spec, precision=precision, threads=threads, requested=requested, reason=reason
-    )
+        except (BackendUnavailable, BackendOutOfMemory) as error:
+            problem = str(error)
+    passed_over.append(f"not on a GPU because {problem}")
+    return None

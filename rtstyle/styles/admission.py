@@ -22,9 +22,9 @@ _OPERATORS = """
 Abs Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
 ConvTranspose DepthToSpace Div Elu Equal Erf Exp Expand Flatten Floor Gather Gelu Gemm
 GlobalAveragePool GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization
-LayerNormalization LeakyRelu MatMul Max MaxPool MeanVarianceNormalization Min Mod Mul Neg PRelu
-Pad Pow Range ReduceMean ReduceSum Relu Reshape Resize Round Shape Sigmoid Slice Softmax
-SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze Upsample Where
+LayerNormalization LeakyRelu MatMul Max MaxPool MeanVarianceNormalization Min Mul Neg PRelu
+Pad Pow ReduceMean ReduceSum Relu Reshape Resize Round Shape Sigmoid Slice Softmax
+SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Upsample Where
 """
 OPERATORS = frozenset(_OPERATORS.split())
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -34,6 +34,9 @@ EXPORT_HINT = "export it first: rtstyle export onnx CHECKPOINT -o PACK"
 _CONTRACT = "one uint8 (N, H, W, 3) input and one such output with N, H and W dynamic"
 _LARGEST_SIDE = 4096
 _MOST_DIMENSIONS = 8
+_MOST_NODES = 5000
+_MOST_NUMBERS = 2**24
+"""In one intermediate result for a 64x64 picture: 4096 channels of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def admit(data: bytes, *, name: str) -> GraphFacts:
         onnx.checker.check_model(model)
     except Exception as error:
         raise _refusal(name, f"it is malformed: {brief(str(error))}") from error
+    _check_growth(model, name)
     return GraphFacts(
         input=source,
         output=result,
@@ -136,6 +140,8 @@ def _check_nodes(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
             name,
             f"it uses the operator {brief(unknown[0])}, which is not among those image nets need",
         )
+    if len(model.graph.node) > _MOST_NODES:
+        raise _refusal(name, f"it has more than {_MOST_NODES} operators")
     for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs:
@@ -203,6 +209,38 @@ def _keeps_contract(value: onnx.ValueInfoProto) -> bool:
         and dims[3].dim_value == 3
         and not any(dim.HasField("dim_value") for dim in dims[:3])
     )
+
+
+def _check_growth(model: onnx.ModelProto, name: str) -> None:
+    """Refuse a graph that blows a small picture up until memory ends, by its inferred shapes."""
+    import onnx
+    import onnx.shape_inference
+
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for value in probe.graph.input:
+        if value.name not in constants:
+            for dim, length in zip(value.type.tensor_type.shape.dim, (1, 64, 64, 3), strict=True):
+                dim.dim_value = length
+    for value in probe.graph.output:
+        for dim in value.type.tensor_type.shape.dim[:3]:
+            dim.Clear()
+    del probe.graph.value_info[:]
+    try:
+        inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
+    except Exception as error:
+        raise _refusal(name, f"its shapes do not fit: {brief(str(error))}") from error
+    for value in inferred.graph.value_info:
+        numbers = (
+            prod(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+            if (all(dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim))
+            else 0
+        )
+        if numbers > _MOST_NUMBERS:
+            raise _refusal(
+                name, f"it needs {numbers} numbers at once for a 64x64 picture; no style does"
+            )
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:
