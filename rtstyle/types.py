@@ -118,6 +118,8 @@ class VideoInfo:
     colour: Colour
     codec: str
     streams: tuple[StreamInfo, ...] = ()
+    start_pts: int = 0
+    """pts of the clip's first picture, in ``time_base``: the zero of a user's start and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ class SourceHealth:
     """Frames whose missing, repeated or backward pts was replaced."""
     reconnects: int = 0
     """Times a live source was lost and found again."""
+    notes: tuple[str, ...] = ()
+    """One sentence per thing that was read otherwise than a viewer would expect."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""One AAC stream of an output, fed with samples that carry their time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+
+_BLOCK = 1024
+_MAX_RATE = 48000
+_BITS_PER_CHANNEL = 96_000
+_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
+_TOLERANCE = Fraction(1, 50)
+"""Seconds by which a frame may miss its place before silence is put in or samples are dropped;
+less is rounding of coarse time bases."""
+
+
+class AacTrack:
+    """Encodes float samples as AAC; gaps in their times become silence, overlaps are cut."""
+
+    def __init__(
+        self,
+        output: OutputContainer,
+        *,
+        rate: int,
+        layout: str,
+        begin: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> None:
+        """Samples a second, a channel layout as FFmpeg names it, and the range of output seconds
+        that is kept."""
+        self._rate = (
+            rate if rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100) else (_MAX_RATE)
+        )
+        self._layout = layout if layout in _LAYOUTS else "stereo"
+        self.stream = output.add_stream("aac", rate=self._rate)
+        context = self.stream.codec_context
+        context.layout = self._layout
+        context.time_base = Fraction(1, self._rate)
+        context.format = "fltp"
+        self._channels = context.layout.nb_channels
+        context.bit_rate = _BITS_PER_CHANNEL * self._channels
+        self._begin = None if begin is None else round(begin * self._rate)
+        self._end = None if end is None else round(end * self._rate)
+        self._resampler: AudioResampler | None = None
+        self._kind: tuple[str, str, int] | None = None
+        self._pending: npt.NDArray[np.float32] = np.zeros((self._channels, 0), np.float32)
+        self._next: int | None = None
+        """Place of the first sample that was not fed yet."""
+        self._pending_start = 0
+
+    def feed(self, frame: AudioFrame, seconds: Fraction | None) -> Iterator[Packet[AudioStream]]:
+        """Take decoded sound that begins at ``seconds`` of the output (None: where the last
+        ended)."""
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
+            yield from self._flush_resampler()
+            self._kind = kind
+            self._resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+        assert self._resampler is not None
+        frame.pts = None
+        place = None if seconds is None else round(seconds * self._rate)
+        for piece in self._resampler.resample(frame):
+            yield from self.feed_samples(piece.to_ndarray().astype(np.float32, copy=False), place)
+            place = None
+
+    def feed_samples(
+        self, samples: npt.NDArray[np.float32], place: int | None
+    ) -> Iterator[Packet[AudioStream]]:
+        """Take float32 ``(channels, n)`` in -1..1 whose first sample is number ``place``."""
+        if self._next is None:
+            self._next = place or 0
+        elif place is not None and abs(place - self._next) > _TOLERANCE * self._rate:
+            if place > self._next:
+                silence = np.zeros((self._channels, place - self._next), np.float32)
+                yield from self._append(silence)
+            else:
+                samples = samples[:, self._next - place :]
+        yield from self._append(samples)
+
+    def _append(self, samples: npt.NDArray[np.float32]) -> Iterator[Packet[AudioStream]]:
+        assert self._next is not None
+        first, last = self._next, self._next + samples.shape[1]
+        self._next = last
+        if self._begin is not None and first < self._begin:
+            samples = samples[:, self._begin - first :]
+        if self._end is not None and last > self._end:
+            samples = samples[:, : max(0, samples.shape[1] - (last - self._end))]
+        if samples.shape[1] == 0:
+            return
+        end = min(last, self._end) if self._end is not None else last
+        self._pending = np.concatenate([self._pending, samples], axis=1)
+        start = end - self._pending.shape[1]
+        while self._pending.shape[1] >= _BLOCK:
+            yield from self._encode(self._pending[:, :_BLOCK], start)
+            self._pending = self._pending[:, _BLOCK:]
+            start += _BLOCK
+        self._pending_start = start
+
+    def finish(self) -> Iterator[Packet[AudioStream]]:
+        """Encode what is left."""
+        yield from self._flush_resampler()
+        if self._pending.shape[1]:
+            yield from self._encode(self._pending, self._pending_start)
+            self._pending = self._pending[:, :0]
+        if self._next is not None:
+            yield from self.stream.encode(None)
+
+    def _flush_resampler(self) -> Iterator[Packet[AudioStream]]:
+        if self._resampler is not None:
+            for piece in self._resampler.resample(None):
+                yield from self.feed_samples(
+                    piece.to_ndarray().astype(np.float32, copy=False), None
+                )
+            self._resampler = None
+
+    def _encode(
+        self, samples: npt.NDArray[np.float32], place: int
+    ) -> Iterator[Packet[AudioStream]]:
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples), format="fltp", layout=self._layout
+        )
+        frame.sample_rate = self._rate
+        frame.time_base = Fraction(1, self._rate)
+        frame.pts = place
+        yield from self.stream.encode(frame)

@@ -1,0 +1,180 @@
+"""What can be encoded, with which library and settings, into which containers."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+from av.video.codeccontext import VideoCodecContext
+
+from rtstyle.errors import UsageError
+from rtstyle.types import Size
+
+AUDIO_MODES = ("copy", "aac", "none")
+
+_X26X_PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A video codec as this program encodes it."""
+
+    name: str
+    library: str
+    """FFmpeg's name of the encoder."""
+    quality: int | None
+    """Default CRF; None where the codec is lossless."""
+    quality_range: tuple[int, int]
+    preset: str | None
+    presets: tuple[str, ...]
+    containers: tuple[str, ...]
+    """Extensions of the containers that hold it."""
+
+
+CODECS = {
+    codec.name: codec
+    for codec in (
+        Codec(
+            "h264",
+            "libx264",
+            18,
+            (0, 51),
+            "veryfast",
+            _X26X_PRESETS,
+            (".mp4", ".m4v", ".mov", ".mkv"),
+        ),
+        Codec(
+            "hevc",
+            "libx265",
+            21,
+            (0, 51),
+            "fast",
+            _X26X_PRESETS,
+            (".mp4", ".m4v", ".mov", ".mkv"),
+        ),
+        Codec(
+            "av1",
+            "libsvtav1",
+            28,
+            (1, 63),
+            "8",
+            tuple(str(number) for number in range(14)),
+            (".mp4", ".m4v", ".mkv", ".webm"),
+        ),
+        Codec("ffv1", "ffv1", None, (0, 0), None, (), (".mkv",)),
+    )
+}
+
+MUXERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """How to encode; raises UsageError where the settings do not fit each other."""
+
+    codec: str = "h264"
+    """``h264``, ``hevc``, ``av1`` or ``ffv1`` (lossless)."""
+    quality: int | None = None
+    """Constant rate factor, smaller is better: 0..51, for av1 1..63; None for the default."""
+    preset: str | None = None
+    """x264's and x265's names, ``ultrafast`` to ``placebo``; for av1 ``0`` (slow) to ``13``."""
+    audio: str = "copy"
+    """``copy`` packets as they are, ``aac`` encodes anew, ``none`` leaves the sound out."""
+
+    def __post_init__(self) -> None:
+        codec = CODECS.get(self.codec)
+        if codec is None:
+            raise UsageError(f"codec {self.codec!r} is unknown; take {_one_of(tuple(CODECS))}")
+        if self.audio not in AUDIO_MODES:
+            raise UsageError(f"audio {self.audio!r} is unknown; take {_one_of(AUDIO_MODES)}")
+        if self.quality is not None:
+            if codec.quality is None:
+                raise UsageError(f"{codec.name} is lossless and takes no quality; leave it out")
+            least, most = codec.quality_range
+            if not least <= self.quality <= most:
+                raise UsageError(
+                    f"quality {self.quality} is out of range; {codec.name} takes {least} (best) "
+                    f"to {most}"
+                )
+        if self.preset is not None and self.preset not in codec.presets:
+            if not codec.presets:
+                raise UsageError(f"{codec.name} has no presets; leave the preset out")
+            raise UsageError(
+                f"preset {self.preset!r} is unknown to {codec.name}; take {_one_of(codec.presets)}"
+            )
+
+    @property
+    def encoder_options(self) -> dict[str, str]:
+        """The settings as FFmpeg's encoder takes them."""
+        codec = CODECS[self.codec]
+        options: dict[str, str] = {}
+        if codec.preset is not None:
+            options["preset"] = self.preset or codec.preset
+        if codec.quality is not None:
+            options["crf"] = str(codec.quality if self.quality is None else self.quality)
+        if codec.library == "libx265":
+            # x265 writes its greeting to stderr by itself.
+            options["x265-params"] = "log-level=none"
+        if codec.library == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "0")
+        if codec.library == "ffv1":
+            options.update({"level": "3", "slicecrc": "1"})
+        return options
+
+
+def pixel_format(codec: str, size: Size) -> str:
+    """What is encoded for pictures of ``size``: 4:2:0 where the codec takes it, as players expect.
+
+    ffv1 stores RGB, so that it is lossless. x264 and x265 refuse 4:2:0 in odd sizes.
+    """
+    if codec == "ffv1":
+        return "bgr0"
+    even = size.width % 2 == 0 and size.height % 2 == 0
+    return "yuv420p" if even or codec == "av1" else "yuv444p"
+
+
+@functools.cache
+def _opens(library: str) -> bool:
+    options = next(c for c in CODECS.values() if c.library == library)
+    try:
+        context = cast(VideoCodecContext, av.CodecContext.create(library, "w"))
+        context.width, context.height = 64, 64
+        context.pix_fmt = pixel_format(options.name, Size(64, 64))
+        context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+        context.options = EncodeOptions(codec=options.name).encoder_options
+        context.open()
+    except (av.FFmpegError, ValueError, LookupError):
+        return False
+    return True
+
+
+def encoders() -> dict[str, str | None]:
+    """For every codec the library that opens here, or None."""
+    return {
+        codec.name: codec.library if _opens(codec.library) else None for codec in CODECS.values()
+    }
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:-1]) + " or " + names[-1]

@@ -1,0 +1,111 @@
+"""Packets to pictures, past whatever cannot be decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rtstyle.errors import CorruptInput
+
+_MAX_SEEK_BACK = Fraction(64)
+
+
+class Decoder:
+    """Decodes one video stream; counts and skips what cannot be decoded."""
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, *, name: str, max_failures: int
+    ) -> None:
+        self.failures = 0
+        """Packets that could not be read or decoded so far."""
+        self._container = container
+        self._stream = stream
+        self._name = name
+        self._max_failures = max_failures
+        self._failed_in_a_row = 0
+        self._lost_untimed = 0
+
+    def take_lost(self) -> int:
+        """How many packets without a pts were lost since the last call."""
+        lost, self._lost_untimed = self._lost_untimed, 0
+        return lost
+
+    def pictures(self) -> Generator[VideoFrame, None, None]:
+        """Every picture from the current position on, in presentation order.
+
+        Raises CorruptInput after more failures in a row than allowed.
+        """
+        reads_failed = 0
+        while reads_failed < 2:
+            try:
+                # Left open, the demuxer would outlive its container and read freed memory.
+                with closing(self._container.demux(self._stream)) as packets:  # type: ignore[type-var]
+                    for packet in packets:
+                        reads_failed = 0
+                        yield from self._decode(packet)
+                return
+            except MemoryError:
+                raise
+            except av.FFmpegError:
+                # A read error: the demuxer may find its way again; twice in a row is the end.
+                reads_failed += 1
+                self._count_failure()
+        yield from self._decode(None)
+
+    def _decode(self, packet: av.Packet[VideoStream] | None) -> list[VideoFrame]:
+        if packet is not None and packet.size == 0 and packet.dts is not None:
+            # "Show the last picture again" in AVI; to the decoder it would mean the end.
+            self._lost_untimed += packet.pts is None
+            return []
+        try:
+            pictures = self._stream.decode(packet)
+        except (MemoryError, EOFError):
+            if packet is None:
+                return []
+            raise
+        except av.FFmpegError:
+            if packet is not None and packet.pts is None:
+                self._lost_untimed += 1
+            self._count_failure()
+            return []
+        if pictures:
+            self._failed_in_a_row = 0
+        return pictures
+
+    def _count_failure(self) -> None:
+        self.failures += 1
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row > self._max_failures:
+            raise CorruptInput(
+                f"{self._name}: {self._failed_in_a_row} packets in a row could not be decoded; "
+                "the file is damaged: copy or download it again"
+            )
+
+    def pictures_around(self, pts: int, earliest: int) -> Generator[VideoFrame, None, None]:
+        """Pictures from a place at or before ``pts`` on; all of them where seeking fails.
+
+        Demuxers may land behind the time asked for; then earlier places are tried. ``earliest`` is
+        the pts of the clip's first picture.
+        """
+        time_base = self._stream.time_base or Fraction(1, 1000)
+        back = Fraction(0)
+        while True:
+            target = pts - int(back / time_base)
+            at_start = target <= earliest or back > _MAX_SEEK_BACK
+            self._container.seek(earliest if at_start else target, stream=self._stream)
+            pictures = self.pictures()
+            first = next(pictures, None)
+            if first is not None and (at_start or (first.pts is not None and first.pts <= pts)):
+                yield first
+                yield from pictures
+                return
+            pictures.close()
+            if at_start:
+                return
+            back = max(Fraction(1), back * 2)

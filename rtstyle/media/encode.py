@@ -1,0 +1,308 @@
+"""Frames into a video file, with the source's sound beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.codec.context import ThreadType
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from rtstyle.errors import DiskFull, EncoderUnavailable, OutputError
+from rtstyle.media.codecs import CODECS, EncodeOptions, pixel_format
+from rtstyle.media.colour import FromRgb, resolve_colour
+from rtstyle.media.output import (
+    PartFile,
+    check_output,
+    close_quietly,
+    is_disk_full,
+    muxer_of,
+)
+from rtstyle.media.sound import AudioPacket, Sound, SourceSound
+from rtstyle.media.streams import literal_url
+from rtstyle.media.verify import check_written
+from rtstyle.types import Frame, SinkReport, VideoInfo
+
+_FINEST_TICK = Fraction(1, 1_000_000)
+_MAX_AV1_RATE = Fraction(240)
+_MATRIX_RGB = 0
+
+
+class VideoWriter:
+    """Encodes frames into a file that gets its name only when it is whole.
+
+    Implements FrameSink. Writes ``<name>.part`` beside the output; ``finish`` checks it and renames
+    it, ``abort`` (or leaving by an exception) removes it. Only where the disk is full is it kept.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        info: VideoInfo,
+        options: EncodeOptions,
+        *,
+        source: Path | None = None,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        overwrite: bool = False,
+        sound: Sound | None = None,
+    ) -> None:
+        """``info`` is that of the source: time base, colour, pixel aspect and rate are kept.
+
+        ``source`` is the file whose sound is carried over, ``start`` and ``end`` (seconds of the
+        clip) the range of it; the output then begins at ``start``. ``sound`` is taken instead of
+        the source's. Raises what check_output raises, EncoderUnavailable where the codec refuses
+        the size, and OutputError where another run writes the same file.
+        """
+        check_output(output, source=source, overwrite=overwrite, options=options)
+        self._output, self._info, self._options = output, info, options
+        self._tick = info.time_base if _is_sane(info.time_base) else _FINEST_TICK
+        self._start = start
+        self._notes: list[str] = []
+        self._times: list[int] = []
+        self._durations: dict[int, int] = {}
+        self._count = 0
+        self._first: int | None = None
+        self._last: int | None = None
+        self._moved = 0
+        self._container: OutputContainer | None = None
+        self._sound: Sound | None = sound
+        self._part = PartFile(output, overwrite=overwrite)
+        try:
+            if source is not None and sound is None:
+                self._sound = self._open_sound(source, start, end)
+            self._container = self._open_container()
+            self._stream = self._open_stream(self._container)
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame.
+
+        Raises ValueError for a frame of another size than announced or a pts that does not grow,
+        DiskFull, OutputError.
+        """
+        container = self._require_open()
+        if frame.size != self._info.size:
+            raise ValueError(
+                f"frame {frame.index} is {frame.size}, but the video is {self._info.size}"
+            )
+        pts = _in_ticks(frame.pts, frame.time_base, self._tick)
+        if self._last is not None and pts <= self._last:
+            raise ValueError(f"pts {pts} of frame {frame.index} does not follow {self._last}")
+        try:
+            if self._first is None:
+                self._begin(container, pts)
+            picture = self._convert(frame.pixels)
+            picture.pts, picture.time_base = pts - self._moved, self._tick
+            self._last = pts
+            if frame.duration is not None:
+                ticks = _in_ticks(frame.duration, frame.time_base, self._tick)
+                self._durations[pts - self._moved] = max(1, ticks)
+            self._count += 1
+            self._mux(container, self._stream.encode(picture))
+            if self._sound is not None:
+                self._mux(container, self._sound.packets((pts - self._moved) * self._tick))
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+
+    def finish(self) -> SinkReport:
+        """Write what is pending, check the file by reading it back, and put it under its name.
+
+        Raises OutputError where no frame was written or the file does not hold what was written,
+        OutputExists where the name was taken meanwhile, DiskFull.
+        """
+        container = self._require_open()
+        if self._count == 0:
+            self.abort()
+            raise OutputError(f"{self._output.name}: no frame to write; nothing was made")
+        try:
+            self._mux(container, self._stream.encode(None))
+            if self._sound is not None:
+                self._mux(container, self._sound.packets(None))
+            self._container = None
+            container.close()
+        except (av.FFmpegError, OSError) as error:
+            self._container = container
+            raise self._failed(error) from error
+        self._release_sound()
+        assert self._first is not None
+        assert self._last is not None
+        note = check_written(
+            self._part,
+            name=self._output.name,
+            frames=self._count,
+            first=(self._first - self._moved) * self._tick,
+            last=(self._last - self._moved) * self._tick,
+        )
+        self._notes.extend(note)
+        try:
+            size = self._part.place()
+        except OSError as error:
+            raise self._failed(error) from error
+        return SinkReport(
+            path=str(self._output), frames=self._count, bytes=size, notes=tuple(self._notes)
+        )
+
+    def abort(self) -> None:
+        """Give up: nothing stays, neither under the name nor as ``.part``. Twice is allowed."""
+        # Removed first, so that closing does not rewrite a large file that nobody will read.
+        self._part.remove()
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+    def _open_sound(
+        self, source: Path, start: Fraction | None, end: Fraction | None
+    ) -> SourceSound | None:
+        zero = self._info.start_pts * self._info.time_base
+        sound = SourceSound(
+            source,
+            mode=self._options.audio,
+            begin=None if start is None else zero + start,
+            end=None if end is None else zero + end,
+        )
+        return sound
+
+    def _open_container(self) -> OutputContainer:
+        muxer = muxer_of(self._output)
+        faststart = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
+        return av.open(literal_url(self._part.path), "w", format=muxer, container_options=faststart)
+
+    def _open_stream(self, container: OutputContainer) -> VideoStream:
+        info, codec = self._info, CODECS[self._options.codec]
+        size, colour = info.size, resolve_colour(info.colour, info.size)
+        rate = info.average_rate or Fraction(25)
+        if codec.name == "av1":
+            rate = min(rate, _MAX_AV1_RATE)
+        stream = container.add_stream(
+            codec.library, rate=rate, options=self._options.encoder_options
+        )
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height = size.width, size.height
+        context.pix_fmt = pixel_format(codec.name, size)
+        context.time_base = self._tick
+        context.sample_aspect_ratio = info.pixel_aspect
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        if context.pix_fmt == "bgr0":
+            context.colorspace, context.color_range = _MATRIX_RGB, 2
+        else:
+            context.colorspace = colour.matrix
+            context.color_range = 2 if colour.full_range else 1
+        # PyAV asks for slices, which cost x264 quality; whole frames in parallel do not.
+        context.thread_type = ThreadType.AUTO
+        if codec.name == "hevc" and muxer_of(self._output) in ("mp4", "mov"):
+            # The tag that Apple's players want.
+            context.codec_tag = "hvc1"
+        if context.pix_fmt == "yuv444p":
+            self._notes.append(
+                f"the size {size} is odd and kept exactly, so {codec.name} stores 4:4:4 colour, "
+                "which some players do not show"
+            )
+        try:
+            context.open()
+        except (av.FFmpegError, ValueError):
+            raise EncoderUnavailable(
+                f"{self._output.name}: {codec.library} cannot encode {size}; "
+                "use --codec ffv1 with an .mkv name, or scale the source"
+            ) from None
+        self._convert = FromRgb(context.pix_fmt or "yuv420p", colour)
+        return stream
+
+    def _begin(self, container: OutputContainer, first: int) -> None:
+        """Decide by how many ticks all times move, then add the sound's streams.
+
+        They move where a range was asked for (to start at zero), where the source's clock starts
+        anywhere, and where the first frame lies before zero, which players would not show.
+        """
+        self._first = first
+        clock = self._sound.clock_start if isinstance(self._sound, SourceSound) else None
+        if self._start is not None:
+            zero = self._info.start_pts * self._info.time_base
+            self._moved = int((zero + self._start) / self._tick)
+        elif clock is not None and clock > 0:
+            self._moved = min(first, int(clock / self._tick))
+        elif first < 0:
+            self._moved = first
+        if self._moved and self._start is None:
+            direction = "earlier" if self._moved > 0 else "later"
+            self._notes.append(
+                f"picture and sound start {abs(float(self._moved * self._tick)):.3f} s {direction} "
+                "than in the source, so that the output begins at zero"
+            )
+        if self._sound is not None:
+            self._sound.attach(container, self._moved * self._tick)
+
+    def _mux(
+        self,
+        container: OutputContainer,
+        packets: Iterable[Packet[VideoStream]] | Iterable[AudioPacket],
+    ) -> None:
+        for packet in packets:
+            if packet.stream_index == self._stream.index and packet.pts is not None:
+                duration = self._durations.pop(packet.pts, None)
+                if duration is not None:
+                    packet.duration = duration
+            container.mux_one(packet)
+
+    def _failed(self, error: Exception) -> OutputError:
+        """Close what failed and say why; a full disk leaves the .part for whoever can use it."""
+        full = is_disk_full(error)
+        if not full:
+            self._part.path.unlink(missing_ok=True)
+        self._close()
+        if full:
+            self._part.keep()
+            return DiskFull(
+                f"{self._output.name}: no room left in {str(self._output.absolute().parent)!r}; "
+                "free some space and run again "
+                f"(what was written is kept as {self._part.path.name})"
+            )
+        self._part.remove()
+        reason = getattr(error, "strerror", None) or str(error)
+        return OutputError(
+            f"{self._output.name}: writing failed ({reason}); try another container or codec"
+        )
+
+    def _require_open(self) -> OutputContainer:
+        if self._container is None:
+            raise ValueError(f"{self._output.name} is finished or was given up")
+        return self._container
+
+    def _release_sound(self) -> None:
+        if self._sound is not None:
+            self._notes.extend(self._sound.notes)
+            self._sound.close()
+            self._sound = None
+
+    def _close(self) -> None:
+        if self._container is not None:
+            close_quietly(self._container)
+            self._container = None
+        self._release_sound()
+
+
+def _is_sane(time_base: Fraction) -> bool:
+    """Whether muxers can count in it."""
+    return _FINEST_TICK / 1000 <= time_base <= 1 and time_base.denominator < 2**31
+
+
+def _in_ticks(ticks: int, time_base: Fraction, tick: Fraction) -> int:
+    return ticks if time_base == tick else round(ticks * time_base / tick)

@@ -1,0 +1,154 @@
+"""Still pictures, read and written whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rtstyle.errors import (
+    CorruptInput,
+    DiskFull,
+    LimitExceeded,
+    NotAVideo,
+    OutputExists,
+    OutputNotWritable,
+)
+from rtstyle.media.header import picture_size
+from rtstyle.media.output import check_destination, is_disk_full
+from rtstyle.media.streams import check_readable
+from rtstyle.types import DEFAULT_LIMITS, Limits, Pixels, Size
+
+_WHITE = 255
+_QUALITY = {
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".webp": [cv2.IMWRITE_WEBP_QUALITY, 95],
+}
+
+
+def read_image(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pixels:
+    """A picture file as uint8 ``(H, W, 3)`` RGB, turned upright as its EXIF data says.
+
+    Grey pictures get three equal channels, 16-bit ones are rounded to 8, transparent ones are laid
+    on white. Raises NotAVideo where the file is missing or no picture, CorruptInput where it cannot
+    be decoded, LimitExceeded before anything of its size is allocated.
+    """
+    path = check_readable(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotAVideo(f"{str(path)!r} cannot be read ({error.strerror}); check it") from None
+    size = picture_size(data)
+    if size is not None:
+        _check_size(path, size, limits)
+    decoded = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if decoded is None:
+        if size is not None:
+            raise CorruptInput(f"{str(path)!r} is damaged; copy or download it again")
+        raise NotAVideo(f"{str(path)!r} is not a picture that can be read; save it as PNG or JPEG")
+    _check_size(path, Size(decoded.shape[1], decoded.shape[0]), limits)
+    if not data.startswith(b"\xff\xd8"):
+        layered = _decode(data, cv2.IMREAD_UNCHANGED)
+        if layered is not None and layered.ndim == 3 and layered.shape[2] == 4:
+            decoded = _lay_on_white(layered)
+    return cast(Pixels, cv2.cvtColor(_to_8_bits(decoded), cv2.COLOR_BGR2RGB))
+
+
+def _decode(data: bytes, flags: int) -> npt.NDArray[np.generic] | None:
+    try:
+        # Typed as never None, which it is for what OpenCV cannot read.
+        picture: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+    return picture
+
+
+def _check_size(path: Path, size: Size, limits: Limits) -> None:
+    if size.width * size.height > limits.max_pixels:
+        raise LimitExceeded(
+            f"{str(path)!r}: {size} is more than the {limits.max_pixels} pixels allowed; "
+            "scale it down first"
+        )
+
+
+def _to_8_bits(picture: npt.NDArray[np.generic]) -> Pixels:
+    if picture.dtype == np.uint8:
+        return cast(Pixels, picture)
+    if picture.dtype == np.uint16:
+        return np.rint(picture.astype(np.float32) / 257).astype(np.uint8)
+    return np.clip(np.rint(picture.astype(np.float32) * 255), 0, 255).astype(np.uint8)
+
+
+def _lay_on_white(picture: npt.NDArray[np.generic]) -> Pixels:
+    alpha = _to_8_bits(picture[..., 3:]).astype(np.float32) / 255
+    colour = _to_8_bits(picture[..., :3]).astype(np.float32)
+    return np.rint(colour * alpha + _WHITE * (1 - alpha)).astype(np.uint8)
+
+
+def write_image(path: str | Path, pixels: Pixels, *, overwrite: bool = False) -> None:
+    """Write uint8 ``(H, W, 3)`` RGB in the format of the extension; whole or not at all.
+
+    Raises OutputExists, OutputNotWritable (folder, or an extension OpenCV cannot write), DiskFull.
+    """
+    path = Path(path)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise ValueError(f"pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
+    check_image_output(path, overwrite=overwrite)
+    suffix = path.suffix.lower()
+    try:
+        done, data = cv2.imencode(
+            suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _QUALITY.get(suffix, [])
+        )
+    except cv2.error:
+        done = False
+    if not done:
+        raise OutputNotWritable(
+            f"{path.name}: {pixels.shape[1]}x{pixels.shape[0]} does not fit into {suffix}; "
+            "use a .png name"
+        )
+    _place(path, data.tobytes(), overwrite)
+
+
+def check_image_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse a picture's destination that cannot work, before anything is loaded."""
+    suffix = path.suffix.lower()
+    if not suffix or not cv2.haveImageWriter(f"x{suffix}"):
+        said = f"extension {path.suffix!r} is unknown" if path.suffix else "has no extension"
+        raise OutputNotWritable(f"{path.name}: {said}; use .png, .jpg or .webp")
+    check_destination(path, source=source, overwrite=overwrite)
+
+
+def _place(path: Path, data: bytes, overwrite: bool) -> None:
+    final = Path(os.path.realpath(path))
+    part: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=final.parent, prefix=f".{final.name[:100]}.", suffix=".part", delete=False
+        ) as file:
+            part = Path(file.name)
+            file.write(data)
+        # Temporary files are private; a result gets the rights any new file would.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(part, 0o666 & ~mask)
+        if overwrite:
+            os.replace(part, final)
+        else:
+            os.link(part, final)
+    except FileExistsError:
+        raise OutputExists(f"{str(path)!r} appeared meanwhile; choose another name") from None
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(f"{path.name}: no room left on the disk; free some space") from None
+        raise OutputNotWritable(
+            f"{path.name} cannot be written ({error.strerror}); choose another folder"
+        ) from None
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)

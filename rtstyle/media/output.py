@@ -1,0 +1,231 @@
+"""The destination: what can be refused early, and a file that is whole before it has its name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+import sys
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+
+from rtstyle.errors import (
+    DiskFull,
+    EncoderUnavailable,
+    OutputError,
+    OutputExists,
+    OutputNotWritable,
+)
+from rtstyle.media.codecs import CODECS, MUXERS, EncodeOptions, encoders
+from rtstyle.media.streams import copyable_sounds, open_container
+
+if sys.platform != "win32":
+    import fcntl
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+def check_output(
+    output: Path,
+    *,
+    source: Path | None,
+    overwrite: bool,
+    options: EncodeOptions | None = None,
+) -> None:
+    """Refuse a destination that cannot work, before anything is decoded or loaded.
+
+    Raises OutputNotWritable (extension, folder), OutputExists (there already, or the source
+    itself), EncoderUnavailable (codec), OutputError (sound that the container cannot hold).
+    """
+    options = options or EncodeOptions()
+    muxer_of(output)
+    check_destination(output, source=source, overwrite=overwrite)
+    _check_codec(output, options)
+    if options.audio == "aac" and output.suffix.lower() == ".webm":
+        raise OutputError(
+            f"{output.name}: webm cannot hold aac sound; use --audio copy, or an .mkv name"
+        )
+    if source is not None and options.audio == "copy":
+        _check_sound(output, source)
+
+
+def muxer_of(output: Path) -> str:
+    """FFmpeg's name of the container that the extension asks for."""
+    muxer = MUXERS.get(output.suffix.lower())
+    if muxer is None:
+        said = f"extension {output.suffix!r} is unknown" if output.suffix else "has no extension"
+        raise OutputNotWritable(f"{output.name}: {said}; use one of {', '.join(MUXERS)}")
+    return muxer
+
+
+def check_destination(output: Path, *, source: Path | None, overwrite: bool) -> None:
+    """Refuse a name that is taken, is the source, or lies where no file can be made."""
+    folder = output.parent
+    try:
+        status = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise OutputNotWritable(f"folder {str(folder)!r} does not exist; create it first") from None
+    except (OSError, ValueError) as error:
+        raise OutputNotWritable(f"folder {str(folder)!r} cannot be used ({error})") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise OutputNotWritable(f"{str(folder)!r} is a file, not a folder; choose another name")
+    if source is not None and _same_file(output, source):
+        raise OutputExists(
+            f"{str(output)!r} is the input itself; it is never overwritten: choose another name"
+        )
+    if os.path.lexists(output):
+        if output.is_dir():
+            raise OutputNotWritable(f"{str(output)!r} is a folder; add a file name")
+        if output.exists() and not output.is_file():
+            raise OutputNotWritable(f"{str(output)!r} is not a regular file; choose another name")
+        if not overwrite:
+            raise OutputExists(
+                f"{str(output)!r} exists already; choose another name or use --overwrite"
+            )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputNotWritable(f"folder {str(folder)!r} is not writable; choose another one")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _check_codec(output: Path, options: EncodeOptions) -> None:
+    codec = CODECS[options.codec]
+    if output.suffix.lower() not in codec.containers:
+        fitting = [c.name for c in CODECS.values() if output.suffix.lower() in c.containers]
+        raise EncoderUnavailable(
+            f"{output.name}: {output.suffix.lower()[1:]} does not take {codec.name}; use "
+            f"--codec {' or '.join(fitting)}, or a name with {' or '.join(codec.containers)}"
+        )
+    if encoders()[codec.name] is None:
+        there = [name for name, library in encoders().items() if library is not None]
+        raise EncoderUnavailable(
+            f"{codec.name} cannot be encoded here: {codec.library} is not in this build of av; "
+            f"use --codec {' or '.join(there)}"
+        )
+
+
+def _check_sound(output: Path, source: Path) -> None:
+    """Try the container's header with every audio stream of the source, in memory."""
+    with open_container(source) as container:
+        for stream in copyable_sounds(container):
+            codec = stream.codec_context.name
+            trial = av.open(io.BytesIO(), "w", format=muxer_of(output))
+            try:
+                trial.add_stream_from_template(stream)
+                trial.start_encoding()
+            except (ValueError, av.FFmpegError):
+                remedies = "--audio none" if output.suffix == ".webm" else "--audio aac"
+                raise OutputError(
+                    f"{output.name}: {output.suffix.lower()[1:]} cannot hold the source's {codec} "
+                    f"sound; use {remedies}, or an .mkv name"
+                ) from None
+            finally:
+                close_quietly(trial)
+
+
+def close_quietly(container: OutputContainer) -> None:
+    """Close a container that is given up; it may fail again on what made it fail before."""
+    with contextlib.suppress(av.FFmpegError, OSError):
+        container.close()
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error of a write says that there is no room."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the file for this process alone; True also where the system has no such locks."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+class PartFile:
+    """``<name>.part`` beside the destination, locked against a second run until it has its name."""
+
+    def __init__(self, output: Path, *, overwrite: bool) -> None:
+        """Raises OutputError where another run holds it, OutputNotWritable, DiskFull."""
+        # A destination that is a link to a file is written where the link points.
+        self._final = Path(os.path.realpath(output))
+        self._overwrite = overwrite
+        self.path = self._final.with_name(self._final.name + ".part")
+        self._lock: int | None = self._open_locked()
+
+    def _open_locked(self) -> int:
+        while True:
+            try:
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+                lock = os.open(self.path, flags, 0o666)
+            except OSError as error:
+                if is_disk_full(error):
+                    raise DiskFull(f"{self.path.name}: the disk is full; free some space") from None
+                raise OutputNotWritable(
+                    f"{str(self.path)!r} cannot be written ({error.strerror}); "
+                    "choose another folder"
+                ) from None
+            if not _lock(lock):
+                os.close(lock)
+                raise OutputError(
+                    f"{self._final.name}: another run is writing it ({self.path.name} is locked); "
+                    "wait for it or choose another name"
+                )
+            # The holder may have renamed or removed the file between opening and locking.
+            if self.path.exists() and os.path.samestat(os.fstat(lock), os.stat(self.path)):
+                return lock
+            os.close(lock)
+
+    def place(self) -> int:
+        """Give the finished file its final name; return its size in bytes."""
+        assert self._lock is not None
+        os.fsync(self._lock)
+        size = os.fstat(self._lock).st_size
+        if self._overwrite:
+            os.replace(self.path, self._final)
+        else:
+            self._place_new()
+        self._unlock()
+        return size
+
+    def _place_new(self) -> None:
+        try:
+            # Unlike a rename, a link never replaces a file that appeared meanwhile.
+            os.link(self.path, self._final)
+        except FileExistsError:
+            self._unlock()
+            raise OutputExists(
+                f"{self._final.name} appeared while it was being written; "
+                f"the result is kept as {self.path.name}"
+            ) from None
+        except OSError:
+            # A file system without hard links.
+            os.replace(self.path, self._final)
+        else:
+            os.unlink(self.path)
+
+    def keep(self) -> None:
+        """Leave the unfinished file where it is, and let others have it."""
+        self._unlock()
+
+    def remove(self) -> None:
+        """Delete the unfinished file; calling it twice, or after ``place``, is allowed."""
+        if self._lock is not None:
+            self.path.unlink(missing_ok=True)
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

@@ -1,0 +1,153 @@
+"""Opening containers so that nothing but the named file is ever read, and naming what is inside."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from rtstyle.errors import NotAVideo, NoVideoStream
+from rtstyle.types import StreamInfo
+
+# Demuxers that read one file and follow no reference out of it: no playlists, no scripts, no
+# picture sequences, no devices.
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,asf_o,au,av1,avi,caf,dts,dv,eac3,flac,flv,gif,h261,h263,h264,hevc,"
+    "ivf,m4v,matroska,webm,mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nsv,nut,"
+    "obu,ogg,rm,swf,tta,vc1,vvc,w64,wav,wtv,wv,yuv4mpegpipe"
+)
+_SAFE_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def shown(path: str | Path) -> str:
+    """The file's name on one line, for messages."""
+    return Path(path).name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
+
+
+def literal_url(path: Path) -> str:
+    """A name libavformat takes as it is: no protocol, option or pattern is read into it."""
+    return f"file:{os.path.abspath(path)}"
+
+
+def check_readable(path: str | Path) -> Path:
+    """``path`` as a Path; raises NotAVideo unless it is a regular file with bytes in it."""
+    if isinstance(path, str) and _URL.match(path) and not os.path.exists(path):
+        raise NotAVideo(f"{path!r} is an address, not a file; download it first")
+    path = Path(path)
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotAVideo(f"{str(path)!r}: no such file; check the name") from None
+    except PermissionError:
+        raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
+    except (OSError, ValueError) as error:
+        raise NotAVideo(f"{str(path)!r} cannot be opened ({error}); check the name") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise NotAVideo(f"{str(path)!r} is a folder; name a video file in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAVideo(f"{str(path)!r} is not a regular file; save the video to a file first")
+    if status.st_size == 0:
+        raise NotAVideo(f"{str(path)!r} is empty; copy or download it again")
+    return path
+
+
+def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputContainer:
+    """Open ``path`` for demuxing, and no other file or address.
+
+    ``max_pixels`` also bounds what is decoded while the header is being understood. Raises
+    NotAVideo where FFmpeg does not know the file's content.
+    """
+    path = check_readable(path)
+    options = dict(_SAFE_OPTIONS)
+    if max_pixels is not None:
+        options["max_pixels"] = str(max_pixels)
+    try:
+        return av.open(literal_url(path), "r", options=options, metadata_errors="replace")
+    except PermissionError:
+        raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
+    except (av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NotAVideo(
+            f"{str(path)!r} is not a video file that can be read ({reason}); "
+            "check that it plays in a video player"
+        ) from None
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a video stream is only a cover picture."""
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def pick_video(container: InputContainer, name: str) -> VideoStream:
+    """The video stream to read: the first marked as default, else the first.
+
+    Raises NoVideoStream where there is none that can be decoded. Cover pictures do not count.
+    """
+    moving = [stream for stream in container.streams.video if not is_cover(stream)]
+    decodable = [stream for stream in moving if _decoder(stream) is not None]
+    if not decodable:
+        if moving:
+            raise NoVideoStream(
+                f"{name}: its video codec is unknown to this build; convert it to H.264 first"
+            )
+        held = "only sound" if container.streams.audio else "no video stream"
+        if container.streams.video:
+            held = "only a cover picture"
+        raise NoVideoStream(f"{name}: holds {held}; name a file with moving pictures")
+    default = [stream for stream in decodable if stream.disposition & Disposition.default]
+    return (default or decodable)[0]
+
+
+def _decoder(stream: Stream) -> object | None:
+    # Typed as always present; None where FFmpeg has no decoder for the stream.
+    context: object | None = stream.codec_context
+    return context
+
+
+def copyable_sounds(container: InputContainer) -> tuple[AudioStream, ...]:
+    """The audio streams whose codec is known."""
+    return tuple(stream for stream in container.streams.audio if _decoder(stream) is not None)
+
+
+def list_streams(container: InputContainer) -> tuple[StreamInfo, ...]:
+    """Every stream of the container, in its order."""
+    return tuple(
+        StreamInfo(
+            index=stream.index,
+            kind=stream.type,
+            codec=stream.codec_context.name if _decoder(stream) is not None else "unknown",
+            language=stream.language if stream.language not in (None, "und") else None,
+        )
+        for stream in container.streams
+    )
+
+
+def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str, ...]:
+    """One sentence for each kind of stream that is not among the ``carried`` indices."""
+    indices = set(carried)
+    counts: dict[str, int] = {}
+    for stream in container.streams:
+        if stream.index not in indices:
+            kind = "cover picture" if is_cover(stream) else f"{stream.type} stream"
+            counts[kind] = counts.get(kind, 0) + 1
+    return tuple(
+        f"{count} {kind}{'s' if count > 1 else ''} not carried over"
+        for kind, count in counts.items()
+    )
+
+
+def start_seconds(stream: Stream) -> Fraction | None:
+    """When the stream's header says that it starts; None where it does not say."""
+    if stream.start_time is None or stream.time_base is None:
+        return None
+    return stream.start_time * stream.time_base
