@@ -94,6 +94,11 @@ def brief(text: str, limit: int = 120) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def _text(value: str | bytes) -> str:
+    """A string field: protobuf hands out bytes where they are no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
 def _import_onnx() -> ModuleType:
     try:
         import onnx
@@ -122,8 +127,8 @@ def _check_bytes(data: bytes, name: str) -> None:
 
 
 def _check_nodes(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
-    domains = {o.domain for o in model.opset_import} - set(DEFAULT_DOMAINS)
-    foreign = domains | {node.domain for node in model.graph.node} - set(DEFAULT_DOMAINS)
+    domains = {_text(o.domain) for o in model.opset_import} - set(DEFAULT_DOMAINS)
+    foreign = domains | ({_text(node.domain) for node in model.graph.node} - set(DEFAULT_DOMAINS))
     if foreign:
         raise _refusal(
             name,
@@ -133,7 +138,7 @@ def _check_nodes(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
         raise _refusal(name, "it names no operator set")
     if model.functions or model.training_info:
         raise _refusal(name, "it holds functions or training steps; only a plain graph is taken")
-    operators = {node.op_type for node in model.graph.node}
+    operators = {_text(node.op_type) for node in model.graph.node}
     unknown = sorted(operators - OPERATORS)
     if unknown:
         raise _refusal(
@@ -195,7 +200,7 @@ def _check_contract(model: onnx.ModelProto, name: str) -> tuple[str, str]:
     for role, value in (("input", inputs[0]), ("output", outputs[0])):
         if not _keeps_contract(value):
             raise _refusal(name, f"expected {_CONTRACT}, found the {role} {_describe(value)}")
-    return inputs[0].name, outputs[0].name
+    return _text(inputs[0].name), _text(outputs[0].name)
 
 
 def _keeps_contract(value: onnx.ValueInfoProto) -> bool:
@@ -254,14 +259,14 @@ def _describe(value: onnx.ValueInfoProto) -> str:
     if not tensor.HasField("shape"):
         return f"{kind} without a shape"
     dims = (
-        str(dim.dim_value) if dim.HasField("dim_value") else (dim.dim_param or "?")
+        str(dim.dim_value) if dim.HasField("dim_value") else (_text(dim.dim_param) or "?")
         for dim in tensor.shape.dim
     )
     return brief(f"{kind} ({', '.join(dims)})")
 
 
 def _size_rule(model: onnx.ModelProto, name: str) -> SizeRule | None:
-    properties = {p.key: p.value for p in model.metadata_props}
+    properties = {_text(p.key): _text(p.value) for p in model.metadata_props}
     if not properties.keys() & {"rtstyle.minimum", "rtstyle.multiple_of"}:
         return None
     values = []
