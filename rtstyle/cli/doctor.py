@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     # Looked up late: the doctor must come when these cannot even be imported.
     from rtstyle.backends import BackendStatus, ProcessorFeatures
 
+Load = Callable[[str], ModuleType]
+"""What imports a module by its name."""
+
 EXIT_CANNOT_RUN = 6
 
 
@@ -65,7 +68,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 def examine(
     packages: Sequence[Package] | None = None,
     *,
-    load: Callable[[str], ModuleType] = importlib.import_module,
+    load: Load = importlib.import_module,
 ) -> Diagnosis:
     """Look at this installation; ``packages`` and ``load`` stand in for the real one in tests."""
     packages = diagnosis.installed() if packages is None else packages
@@ -95,7 +98,7 @@ def _fatal(problems: Sequence[Problem]) -> bool:
     return any(problem.fatal for problem in problems)
 
 
-def _broken_imports(load: Callable[[str], ModuleType], known: set[str], pip: str) -> list[Problem]:
+def _broken_imports(load: Load, known: set[str], pip: str) -> list[Problem]:
     """Base packages that are installed and yet cannot be imported."""
     found = []
     # Before PyAV, as OpenCV's windows hang where its libxcb comes second (opencv#29195).
@@ -110,7 +113,7 @@ def _broken_imports(load: Callable[[str], ModuleType], known: set[str], pip: str
     return found
 
 
-def _attempt(load: Callable[[str], ModuleType], module: str) -> ModuleType | None:
+def _attempt(load: Load, module: str) -> ModuleType | None:
     try:
         return load(module)
     except ImportError:

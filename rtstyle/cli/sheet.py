@@ -99,13 +99,26 @@ def _write(
     room: int,
     weight: int,
 ) -> None:
-    """One line of text, capitals ``size`` pixels high, smaller where it would not fit ``room``."""
-    scale = size / _FONT_UNIT
-    (width, _), _ = cv2.getTextSize(words, _FONT, scale, weight)
-    if width > room:
-        scale *= room / width
+    """One line of text, capitals ``size`` pixels high, less where it would not fit ``room``."""
+    words, scale = _fitted(words, size / _FONT_UNIT, room, weight)
     place = (round(left), round(baseline))
     cv2.putText(sheet, words, place, _FONT, scale, colour, weight, cv2.LINE_AA)
+
+
+def _fitted(words: str, scale: float, room: int, weight: int) -> tuple[str, float]:
+    """``words`` and a scale at which they fit ``room``: a little smaller, then cut short."""
+
+    def width(text: str) -> int:
+        return cv2.getTextSize(text, _FONT, scale, weight)[0][0]
+
+    least = 0.7 * scale
+    while width(words) > room and scale > least:
+        scale *= 0.95
+    cut = words
+    while width(cut) > room and words:
+        words = words[:-1].rstrip()
+        cut = f"{words}..."
+    return cut, scale
 
 
 def _tag(picture: Pixels, words: str, left: int, size: float) -> None:
