@@ -68,11 +68,13 @@ def feature_file(folder: Path) -> Path:
 
 
 def photo_folder(folder: Path, count: int = 8, side: int = 96) -> Path:
-    """Smooth random pictures as JPEG files."""
+    """Random grainy pictures as JPEG files."""
     folder.mkdir(parents=True, exist_ok=True)
     chance = np.random.default_rng(5)
     for index in range(count):
         coarse = chance.integers(0, 256, size=(6, 8, 3), dtype=np.uint8)
         picture = cv2.resize(coarse, (side + 32, side), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"{index:02d}.jpg"), picture)
+        grain = chance.normal(0, 12, picture.shape)
+        grainy = np.clip(picture + grain, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{index:02d}.jpg"), grainy)
     return folder

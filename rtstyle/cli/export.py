@@ -68,7 +68,7 @@ def onnx(
         licence=licence,
         source=origin or f"exported from {checkpoint.name}",
     )
-    spec, parity = johnson_pack(checkpoint, output, card, photos=photos)
+    spec, parity = johnson_pack(checkpoint, output, card, photos=photos, overwrite=overwrite)
     echo_pack(spec, parity)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from rtstyle.cli.export import echo_pack
 from rtstyle.errors import UsageError
 
 if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
     from rtstyle.train import JohnsonTrainer, JohnsonTraining
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -123,9 +126,7 @@ _machine = _options(
         show_default=True,
         help="bf16 is about twice as fast where the device has the units.",
     ),
-    click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
-    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--compile/--no-compile",
         default=False,
@@ -151,7 +152,12 @@ _card = _options(
 @_machine
 @_card
 def johnson(
-    *, name: str | None, title: str | None, licence: str, content_layers: str, **options: Any
+    *,
+    name: str | None,
+    title: str | None,
+    licence: str,
+    content_layers: str,
+    **options: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Train a Johnson net by perceptual loss; ends with OUTPUT/pack, a style ready to run."""
     from rtstyle.train import JohnsonTrainer, JohnsonTraining
@@ -173,10 +179,15 @@ def johnson(
 
 def _show(trainer: JohnsonTrainer, settings: JohnsonTraining) -> None:
     left = settings.iterations - trainer.iteration
-    terminal = click.get_text_stream("stdout").isatty()
-    with click.progressbar(
-        length=left, label="training", show_pos=True, hidden=not terminal, item_show_func=str
-    ) as bar:
+    terminal = sys.stdout.isatty()
+    bar: ProgressBar[str] = click.progressbar(
+        length=left,
+        label="training",
+        show_pos=True,
+        hidden=not terminal,
+        item_show_func=lambda losses: str(losses or ""),
+    )
+    with bar:
         for progress in trainer.run():
             losses = "  ".join(f"{k} {v:.3f}" for k, v in progress.losses.items())
             bar.update(1, losses)
@@ -199,7 +210,7 @@ def _finish(settings: JohnsonTraining, name: str, title: str | None, licence: st
         source=f"trained with `rtstyle train johnson` from {settings.style_image.name}",
     )
     spec, parity = johnson_pack(
-        settings.output, settings.output / "pack", card, photos=settings.photos
+        settings.output, settings.output / "pack", card, photos=settings.photos, overwrite=True
     )
     echo_pack(spec, parity)
 

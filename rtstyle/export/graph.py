@@ -32,7 +32,8 @@ class ByteGraph(nn.Module):
         """uint8 ``(N, H, W, 3)`` -> the same shape and type."""
         x = frame.permute(0, 3, 1, 2).to(torch.float32) / 255
         y = (self.net(x) * 255).clamp(0, 255).round().to(torch.uint8)
-        return y.permute(0, 2, 3, 1)
+        stylized: Tensor = y.permute(0, 2, 3, 1)
+        return stylized
 
 
 def to_onnx(net: nn.Module, rule: SizeRule) -> bytes:
@@ -95,7 +96,8 @@ def _finish(model: onnx.ModelProto, rule: SizeRule) -> bytes:
         },
     )
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 @torch.no_grad()

@@ -29,12 +29,18 @@ class PackCard:
 
 
 def export_pack(
-    net: nn.Module, output: Path, card: PackCard, *, rule: SizeRule, photos: Sequence[Pixels]
+    net: nn.Module,
+    output: Path,
+    card: PackCard,
+    *,
+    rule: SizeRule,
+    photos: Sequence[Pixels],
+    overwrite: bool = False,
 ) -> tuple[StyleSpec, Parity]:
     """Export ``net``, check it against torch on ``photos``, and write the pack folder ``output``.
 
-    ``photos`` are uint8 ``(H, W, 3)`` RGB, any sizes. Raises ModelError where parity fails; then
-    nothing is written.
+    ``photos`` are uint8 ``(H, W, 3)`` RGB, any sizes. Raises ModelError where parity fails,
+    OutputExists for a folder that holds a pack unless ``overwrite``; then nothing is written.
     """
     net = net.eval()
     model = to_onnx(net, rule)
@@ -56,6 +62,7 @@ def export_pack(
         licence=card.licence,
         source=card.source,
         measured=measured,
+        overwrite=overwrite,
     )
     return spec, parity
 

@@ -63,7 +63,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, channels, H, W)`` -> the same shape."""
-        return x + self.second(self.first(x))
+        changed: Tensor = self.second(self.first(x))
+        return x + changed
 
 
 class JohnsonNet(nn.Module):

@@ -15,13 +15,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rtstyle.errors import ModelError, UnknownStyle
+
+PaddingMode = Literal["zeros", "reflect"]
 
 _CONVS_PER_BLOCK = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -51,7 +53,7 @@ class VggFeatures(nn.Module):
         *,
         preprocessing: tuple[Tensor, Tensor],
         lifts: Mapping[str, tuple[Tensor, Tensor]] | None = None,
-        padding_mode: str = "reflect",
+        padding_mode: PaddingMode = "reflect",
     ) -> None:
         super().__init__()
         self.preprocessing = _frozen_conv(*preprocessing)
@@ -83,14 +85,14 @@ class VggFeatures(nn.Module):
                 x, block = functional.max_pool2d(x, 2), name[0]
             x = functional.relu(conv(x))
             if f"relu{name}" in layers:
-                lift = self.lifts[name] if name in self.lifts else None
-                found[f"relu{name}"] = x if lift is None else functional.relu(lift(x))
+                lifted = functional.relu(self.lifts[name](x)) if name in self.lifts else x
+                found[f"relu{name}"] = lifted
             if len(found) == len(set(layers)):
                 break
         return found
 
 
-def _frozen_conv(weight: Tensor, bias: Tensor, padding_mode: str = "zeros") -> nn.Conv2d:
+def _frozen_conv(weight: Tensor, bias: Tensor, padding_mode: PaddingMode = "zeros") -> nn.Conv2d:
     outputs, inputs, kernel, _ = weight.shape
     conv = nn.Conv2d(
         inputs, outputs, kernel, padding=kernel // 2, padding_mode=padding_mode, bias=True

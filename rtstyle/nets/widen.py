@@ -30,6 +30,7 @@ def widen(net: JohnsonNet, width: int, *, noise: float = _NOISE) -> JohnsonNet:
     with torch.no_grad():
         for old, new in zip(narrow_layers, wide_layers, strict=True):
             grown = new.weight.shape[0] // old.weight.shape[0]
+            assert new.bias is not None and old.bias is not None, "every layer of ours has one"
             new.bias.copy_(old.bias.repeat(grown))
             if isinstance(old, nn.Conv2d):
                 new.weight.copy_(_widen_kernel(old.weight, grown, factor, noise))

@@ -18,6 +18,7 @@ from rtstyle.errors import UsageError
 from rtstyle.nets.johnson import SIZE_MINIMUM, SIZE_MULTIPLE, JohnsonNet
 from rtstyle.nets.losses import ContentLoss, StyleLoss, TotalVariationLoss, gram_matrix
 from rtstyle.nets.vgg import VggFeatures, load_features
+from rtstyle.nets.widen import widen
 from rtstyle.train import checkpoint
 from rtstyle.train.data import PhotoSet, centre_crop, read_photo, resize_short_side
 from rtstyle.train.record import TrainingRecord
@@ -179,8 +180,6 @@ class JohnsonTrainer:
         net = checkpoint.load_net(settings.initial)
         if net.width == settings.width:
             return net
-        from rtstyle.nets.widen import widen
-
         return widen(net, settings.width)
 
     def _perceptual_loss(self) -> PerceptualLoss:

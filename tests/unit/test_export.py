@@ -94,7 +94,8 @@ class _Fragile(nn.Module):
         nn.init.dirac_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.up(x + 300.0) - 300.0
+        raised: Tensor = self.up(x + 300.0)
+        return raised - 300.0
 
 
 def test_export_is_refused_where_reduced_precision_breaks_the_picture(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_multiply_accumulates_by_hand() -> None:
     assert multiply_accumulates(nn.Conv2d(3, 8, 3, padding=1), 10, 20) == 8 * 27 * 200
 
 
-@pytest.mark.parametrize(("width", "giga"), [(16, 9.8), (32, 35.4)])
+@pytest.mark.parametrize(("width", "giga"), [(16, 9.8), (32, 36.2)])
 def test_costs_of_the_bundled_widths(width: int, giga: float) -> None:
     net = JohnsonNet(width).eval()
     assert multiply_accumulates(net, 90, 160) * 16 / 1e9 == pytest.approx(giga, rel=0.02)
