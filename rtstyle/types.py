@@ -210,5 +210,3 @@ class RunReport:
     """Everything degraded, skipped or repaired, one sentence each."""
     finished_with_loss: bool = False
     """More than 1 % of the frames promised by the header did not decode."""
-    interrupted: bool = False
-    """Stopped on request before the end; ``output`` then names the partial file."""

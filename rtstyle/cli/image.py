@@ -19,8 +19,8 @@ from rtstyle.errors import (
     RtstyleError,
     UsageError,
 )
-from rtstyle.media import read_image
-from rtstyle.pipeline import can_write, check_image_output, open_stylizer, stylize_image
+from rtstyle.media import check_image_output, read_image
+from rtstyle.pipeline import can_write, open_stylizer, stylize_image
 
 _EPILOG = """\b
 Examples:

@@ -7,6 +7,7 @@ one command misses breaks no other.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import traceback
@@ -151,6 +152,8 @@ def _mute_stdout() -> None:
 @click.version_option(__version__, prog_name="rtstyle")
 def main() -> None:
     """Turn videos and pictures into paintings."""
+    # What the library warns of stands in the notes of its reports too; once is enough.
+    logging.getLogger("rtstyle").addHandler(logging.NullHandler())
 
 
 main.params.append(_debug_option())

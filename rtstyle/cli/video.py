@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from rtstyle.cli.interrupt import graceful_stop
+from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.options import parse_time, style_options, style_or_first
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
-from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, EXIT_INTERRUPTED
-from rtstyle.pipeline import Progress, stylize_video
+from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
+from rtstyle.pipeline import stylize_video
 from rtstyle.types import BackendInfo, RunReport
 
 _EPILOG = """\b
@@ -22,8 +22,9 @@ Examples:
   rtstyle video holiday.mp4 -o painted.mp4 --style great-wave --strength 0.7
   rtstyle video film.mkv -o minute.mkv --start 1:00 --end 2:00
 
-Ctrl-C keeps what is done as NAME.partial.mp4; a second Ctrl-C keeps nothing. Exit codes: 0 done,
-2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost, 130 interrupted.
+
+Ctrl-C stops the run and leaves no unfinished file behind. Exit codes: 0 done, 2 usage,
+3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost, 130 interrupted.
 """
 
 
@@ -102,12 +103,7 @@ def video(
     """Stylize the video INPUT and write it, with its sound, to OUTPUT."""
     if report_file is not None:
         check_report(report_file, others=(source, output), overwrite=overwrite)
-    with graceful_stop() as stop, ProgressDisplay(sys.stderr) as display:
-
-        def show(progress: Progress) -> None:
-            stop.arm()
-            display(progress)
-
+    with interruptible(), ProgressDisplay(sys.stderr) as display:
         report = stylize_video(
             source,
             output,
@@ -122,15 +118,12 @@ def video(
             start=start,
             end=end,
             overwrite=overwrite,
-            progress=show,
+            progress=display,
             on_backend=_say_backend,
-            stop=stop.event,
         )
     if report_file is not None:
         write_report(report, report_file)
     _say_result(report)
-    if report.interrupted:
-        ctx.exit(EXIT_INTERRUPTED)
     if report.finished_with_loss:
         ctx.exit(EXIT_FINISHED_WITH_LOSS)
 
@@ -142,8 +135,7 @@ def _say_backend(info: BackendInfo) -> None:
 def _say_result(report: RunReport) -> None:
     for note in report.notes:
         click.echo(f"note: {note}")
-    ended = "interrupted" if report.interrupted else "done"
     click.echo(
-        f"{ended}: {report.frames_out} frames in {report.seconds:.1f} s "
+        f"done: {report.frames_out} frames in {report.seconds:.1f} s "
         f"({report.fps:.1f} fps) -> {report.output}"
     )

@@ -2,7 +2,7 @@
 
 from rtstyle.pipeline.brush import Style, open_stylizer
 from rtstyle.pipeline.convert import ConversionStats, convert
-from rtstyle.pipeline.image import can_write, check_image_output, stylize_image
+from rtstyle.pipeline.image import can_write, stylize_image
 from rtstyle.pipeline.run import stylize_video
 from rtstyle.pipeline.stage import Prefetch, prefetch
 from rtstyle.pipeline.stats import Latencies, Progress, ProgressMeter, StageStats
@@ -16,7 +16,6 @@ __all__ = [
     "StageStats",
     "Style",
     "can_write",
-    "check_image_output",
     "convert",
     "open_stylizer",
     "prefetch",

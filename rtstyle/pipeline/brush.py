@@ -70,7 +70,7 @@ class Brush:
         if self._stylizer is None:
             return pixels
         with _advice(Size(pixels.shape[1], pixels.shape[0])):
-            painted = self._stylizer(pixels[np.newaxis])[0]
+            painted: Pixels = self._stylizer(pixels[np.newaxis])[0]
         if self._strength == 1.0:
             return painted
         mixed = cv2.addWeighted(pixels, 1.0 - self._strength, painted, self._strength, 0.0)

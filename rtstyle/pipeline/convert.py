@@ -34,9 +34,8 @@ def convert(
     stats: ConversionStats,
     frames_expected: int | None = None,
     progress: Callable[[Progress], None] | None = None,
-    stop: threading.Event | None = None,
-) -> bool:
-    """Write every frame of ``source`` into ``sink``, painted; True where ``stop`` cut it short.
+) -> None:
+    """Write every frame of ``source`` into ``sink``, painted.
 
     Decoding and painting run in threads of their own. Encoding runs in the calling thread: it is
     the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
@@ -45,24 +44,20 @@ def convert(
     nor aborted.
     """
     meter = ProgressMeter(frames_expected)
-    cancel = threading.Event()
+    stop = threading.Event()
     if progress is not None:
         progress(meter.at(0))
     with (
-        prefetch(stats.decode.watch(source), QUEUE_DEPTH, name="decode", stop=cancel) as frames,
+        prefetch(stats.decode.watch(source), QUEUE_DEPTH, name="decode", stop=stop) as frames,
         prefetch(
-            _painted(frames, paint, stats.stylize), QUEUE_DEPTH, name="stylize", stop=cancel
+            _painted(frames, paint, stats.stylize), QUEUE_DEPTH, name="stylize", stop=stop
         ) as painted,
     ):
         for frame in painted:
-            # Asked only when there is a frame more, since a run that is through was not cut short.
-            if stop is not None and stop.is_set() and stats.encode.items:
-                return True
             with stats.encode.item():
                 sink.write(frame)
             if progress is not None:
                 progress(meter.at(stats.encode.items))
-    return False
 
 
 def _painted(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from rtstyle.backends import Stylizer
-from rtstyle.errors import OutputExists, OutputNotWritable
-from rtstyle.media import read_image, write_image
+from rtstyle.media import check_image_output, read_image, write_image
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.types import DEFAULT_LIMITS, Limits, Pixels
 
@@ -45,7 +43,8 @@ def stylize_image(
     if isinstance(source, str | Path):
         pixels = read_image(source, limits=limits)
     else:
-        pixels = _checked(source)
+        # A copy, since at strength 0 the picture itself is handed back.
+        pixels = _checked(source).copy()
     with open_brush(
         style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
     ) as brush:
@@ -53,26 +52,6 @@ def stylize_image(
     if output is not None:
         write_image(Path(output), painted, overwrite=overwrite)
     return painted
-
-
-def check_image_output(output: Path, *, source: Path | None, overwrite: bool) -> None:
-    """Refuse what can be refused before anything is read or loaded: OutputError."""
-    folder = output.parent
-    if not folder.is_dir():
-        raise OutputNotWritable(f"{output}: there is no folder {folder}; make it first")
-    if output.is_dir():
-        raise OutputNotWritable(f"{output} is a folder; name a file in it")
-    if not can_write(output):
-        raise OutputNotWritable(
-            f"{output}: cannot write pictures as {output.suffix or 'a file without extension'!r}; "
-            "use .png, .jpg or .webp"
-        )
-    if not os.access(folder, os.W_OK):
-        raise OutputNotWritable(f"{output}: the folder {folder} refuses new files")
-    if source is not None and output.exists() and source.exists() and output.samefile(source):
-        raise OutputExists(f"{output} is the source itself; choose another name")
-    if output.exists() and not overwrite:
-        raise OutputExists(f"{output} exists already; choose another name or allow overwriting")
 
 
 def can_write(path: Path) -> bool:

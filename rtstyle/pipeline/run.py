@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -48,7 +47,6 @@ def stylize_video(
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[Progress], None] | None = None,
     on_backend: Callable[[BackendInfo], None] | None = None,
-    stop: threading.Event | None = None,
     stylizer: Stylizer | None = None,
 ) -> RunReport:
     """Stylize the video ``source`` into the file ``output``, with its sound, and report.
@@ -61,8 +59,8 @@ def stylize_video(
     ``end`` are seconds from the source's first picture; frames with start <= t < end are taken.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
-    calling thread. Setting ``stop`` ends the run after the frame in work: what is done is kept
-    under ``<stem>.partial<suffix>`` beside the output and the report says ``interrupted``.
+    calling thread. KeyboardInterrupt, and whatever a callback raises, ends the run within the
+    frame in work.
 
     Raises UsageError, InputError, OutputError, ModelError and BackendError. What can be refused
     is refused before anything is decoded or loaded. A failed run leaves nothing under the name
@@ -94,14 +92,13 @@ def stylize_video(
             end=finish,
             overwrite=overwrite,
         ) as sink:
-            interrupted = convert(
+            convert(
                 video,
                 sink,
                 brush,
                 stats=stats,
                 frames_expected=expected_frames(video.info, begin, finish),
                 progress=progress,
-                stop=stop,
             )
             with stats.encode.busy():
                 written = sink.finish()
@@ -110,7 +107,7 @@ def stylize_video(
         video.info,
         video.health,
         stats.decode.items,
-        whole=begin is None and finish is None and not interrupted,
+        whole=begin is None and finish is None,
     )
     return RunReport(
         input=str(source),
@@ -134,7 +131,6 @@ def stylize_video(
         },
         notes=(*losses, *repairs(video.health), *written.notes),
         finished_with_loss=bool(losses),
-        interrupted=interrupted,
     )
 
 
@@ -159,8 +155,8 @@ def losses_of(info: VideoInfo, health: SourceHealth, frames: int, *, whole: bool
 
 
 def repairs(health: SourceHealth) -> list[str]:
-    """A sentence for each kind of repair the source needed."""
-    found = []
+    """A sentence for each thing the source was read otherwise than it is."""
+    found = list(health.notes)
     if health.repaired_timestamps:
         found.append(
             f"{health.repaired_timestamps} missing, repeated or backward timestamps were repaired"

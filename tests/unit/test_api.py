@@ -61,7 +61,7 @@ def test_dir_shows_names_that_are_not_loaded_yet() -> None:
 
 def test_a_wrong_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'stylise_video'"):
-        rtstyle.stylise_video  # type: ignore[attr-defined]  # noqa: B018
+        rtstyle.stylise_video  # noqa: B018
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -1,0 +1,168 @@
+"""``rtstyle video`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rtstyle.cli.interrupt import interruptible
+from rtstyle.cli.main import main
+from tests.clips import audio_packets, make_clip, read_frames, video_pts
+from tests.nets import make_pack
+from tests.unit.test_pipeline_run import cut_clip
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "in.mp4", frames=12, audio=True)
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    return make_pack(tmp_path / "negative", name="negative")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["video", *map(str, arguments)])
+
+
+def test_a_clip_becomes_a_stylized_clip(clip: Path, pack: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    result = run(clip, "-o", output, "--style", pack, "--backend", "onnxruntime")
+    assert result.exit_code == 0, result.output
+    first, *_, last = result.stdout.splitlines()
+    assert first.startswith("backend: onnxruntime fp32 on CPU (")
+    assert last.startswith("done: 12 frames in ")
+    assert last.endswith(f" fps) -> {output}")
+    assert result.stderr == ""
+    assert video_pts(output) == video_pts(clip)
+    assert audio_packets(output) == audio_packets(clip)
+
+
+def test_options_reach_the_conversion(clip: Path, pack: Path, tmp_path: Path) -> None:
+    output, report_file = tmp_path / "out.mkv", tmp_path / "report.json"
+    options = "--strength 0.5 --backend openvino --precision fp32 --codec ffv1 --audio none"
+    result = run(
+        *(clip, "-o", output, "--style", pack, *options.split()),
+        *("--start", "0:00.12", "--end", "0:00:00.32", "--report", report_file),
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads(report_file.read_text(encoding="utf-8"))
+    assert report["frames_out"] == 5
+    assert (report["backend"]["name"], report["backend"]["precision"]) == ("openvino", "fp32")
+    assert report["backend"]["requested"] == "openvino/fp32"
+    assert report["style"] == "negative"
+    assert audio_packets(output) == []
+    # Half the picture and half its negative is grey.
+    assert all(abs(float(frame.mean()) - 127.5) < 3 for frame in read_frames(output))
+
+
+def test_a_loss_is_told_noted_and_exit_8(pack: Path, tmp_path: Path) -> None:
+    cut, report_file = cut_clip(tmp_path, frames=60, share=0.8), tmp_path / "report.json"
+    result = run(cut, "-o", tmp_path / "out.mp4", "--style", pack, "--report", report_file)
+    assert result.exit_code == 8
+    assert "note: only " in result.stdout
+    report = json.loads(report_file.read_text(encoding="utf-8"))
+    assert report["finished_with_loss"] is True
+    assert report["notes"]
+
+
+def test_help_explains_with_an_example() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "rtstyle video holiday.mp4 -o painted.mp4\n" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["in.mp4"],
+        ["in.mp4", "-o", "out.mp4", "--strength", "1.5"],
+        ["in.mp4", "-o", "out.mp4", "--backend", "abacus"],
+        ["in.mp4", "-o", "out.mp4", "--start", "soon"],
+        ["in.mp4", "-o", "out.mp4", "--style", "x", "--start", "3", "--end", "2"],
+    ],
+)
+def test_wrong_usage_is_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_nothing_of_torch_is_loaded_by_a_conversion(clip: Path, pack: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from rtstyle.cli.main import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "sys.exit(', '.join({'torch', 'onnxscript'} & set(sys.modules)) or 0)"
+    )
+    line = ["video", clip, "-o", tmp_path / "out.mp4", "--style", pack]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *map(str, line)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+SLOW = """
+import sys
+from rtstyle.backends import FakeStylizer
+from rtstyle.pipeline import brush
+brush.load_stylizer = lambda spec, **options: FakeStylizer(spec, delay=0.05)
+from rtstyle.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def interrupted_run(folder: Path, numbers: list[int], *, pack: Path) -> tuple[int, str, float]:
+    """Exit code, errors told and the seconds it took to end, of a run that gets signals."""
+    clip = make_clip(folder / "in.mp4", frames=400, audio=True)
+    line = ["video", str(clip), "-o", str(folder / "out.mp4"), "--style", str(pack)]
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, *line],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as child:
+        part = folder / "out.mp4.part"
+        deadline = time.monotonic() + 30
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        began = time.monotonic()
+        for number in numbers:
+            os.kill(child.pid, number)
+            time.sleep(0.01)
+        _, stderr = child.communicate(timeout=30)
+        return child.returncode, stderr, time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2],
+    ids=["interrupt", "terminate", "twice"],
+)
+def test_a_signal_ends_the_run_and_leaves_nothing(
+    tmp_path: Path, pack: Path, numbers: list[int]
+) -> None:
+    code, stderr, seconds = interrupted_run(tmp_path, numbers, pack=pack)
+    assert code == 130, stderr
+    assert seconds < 3
+    assert [path.name for path in tmp_path.glob("*.*")] == ["in.mp4"]
+    assert stderr.splitlines()[-1] == "rtstyle: interrupted"
+    assert "Traceback" not in stderr
+
+
+def test_the_handler_of_the_signal_is_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
