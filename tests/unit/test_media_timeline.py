@@ -1,0 +1,71 @@
+"""Repair of presentation times."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from fractions import Fraction
+
+import pytest
+
+from rtstyle.media.timeline import Timeline
+
+FINE = Fraction(1, 12800)
+STEP = 512
+
+
+def repaired(stamps: list[int | None], tick: Fraction = FINE) -> tuple[list[int], int]:
+    line = Timeline(tick, Fraction(25))
+    return [line.place(stamp) for stamp in stamps], line.repaired
+
+
+@pytest.mark.parametrize(
+    "stamps", [[0, 512, 1024], [-512, 0, 512], [7, 8, 9000], [0, 1, 12800 * 3600]]
+)
+def test_growing_times_are_left_alone(stamps: list[int | None]) -> None:
+    assert repaired(stamps) == (stamps, 0)
+
+
+def test_missing_times_follow_by_one_frame() -> None:
+    assert repaired([None, None, None]) == ([0, STEP, 2 * STEP], 3)
+    assert repaired([100, None, 100 + 2 * STEP]) == ([100, 100 + STEP, 100 + 2 * STEP], 1)
+
+
+def test_a_repeated_time_is_put_between_its_neighbours() -> None:
+    times, count = repaired([0, STEP, STEP, 2 * STEP, 3 * STEP])
+    assert times == [0, STEP, STEP + STEP // 2, 2 * STEP, 3 * STEP]
+    assert count == 1
+
+
+def test_a_coarse_clock_moves_followers_by_a_frame_at_most() -> None:
+    stamps = [0, 1, 1, 2, 4]
+    times, count = repaired([*stamps], Fraction(1, 25))
+    assert times == [0, 1, 2, 3, 4]
+    assert count == 2
+
+
+def test_after_a_new_clock_the_distances_are_kept() -> None:
+    hour = 12800 * 3600
+    times, count = repaired([hour, hour + STEP, 0, STEP, 2 * STEP])
+    assert times == [hour + i * STEP for i in range(5)]
+    assert count == 1
+
+
+def test_lost_frames_without_times_leave_a_gap() -> None:
+    line = Timeline(FINE, Fraction(25))
+    line.place(None)
+    line.skip()
+    assert line.place(None) == 2 * STEP
+
+
+def test_any_input_gives_strictly_growing_times_near_the_wanted_ones() -> None:
+    generator = random.Random(5)
+    for _ in range(200):
+        wanted = [index * STEP for index in range(40)]
+        stamps: list[int | None] = [*wanted]
+        for place in generator.sample(range(1, 40), 6):
+            earlier = wanted[place] - STEP * generator.choice((1, 1, 2))
+            stamps[place] = generator.choice((None, earlier))
+        times, _ = repaired(stamps)
+        assert all(b > a for a, b in itertools.pairwise(times))
+        assert max(abs(a - b) for a, b in zip(times, wanted, strict=True)) <= 2 * STEP
