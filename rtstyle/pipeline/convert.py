@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
@@ -17,13 +18,15 @@ QUEUE_DEPTH = 4
 pace, few enough that a 4K job holds some 200 MB of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConversionStats:
     """What the three stages did."""
 
     decode: StageStats = field(default_factory=StageStats)
     stylize: StageStats = field(default_factory=StageStats)
     encode: StageStats = field(default_factory=StageStats)
+    shown_until: Fraction = Fraction(0)
+    """Seconds of the source's clock at which the last written frame ends."""
 
 
 def convert(
@@ -56,6 +59,7 @@ def convert(
         for frame in painted:
             with stats.encode.item():
                 sink.write(frame)
+            stats.shown_until = (frame.pts + (frame.duration or 0)) * frame.time_base
             if progress is not None:
                 progress(meter.at(stats.encode.items))
 

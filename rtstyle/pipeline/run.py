@@ -28,6 +28,9 @@ Seconds = Fraction | float | int
 LOSS = Fraction(1, 100)
 """The share of missing or undecodable frames above which a run has finished with loss."""
 
+_SHORTEST_SHORTAGE = Fraction(1, 4)
+"""Seconds; lengths of a container are those of its longest stream, and sound ends on a packet."""
+
 
 def stylize_video(
     source: str | Path,
@@ -107,7 +110,7 @@ def stylize_video(
         video.info,
         video.health,
         stats.decode.items,
-        whole=begin is None and finish is None,
+        shown_until=stats.shown_until if begin is None and finish is None else None,
     )
     return RunReport(
         input=str(source),
@@ -134,14 +137,21 @@ def stylize_video(
     )
 
 
-def losses_of(info: VideoInfo, health: SourceHealth, frames: int, *, whole: bool) -> list[str]:
+def losses_of(
+    info: VideoInfo, health: SourceHealth, frames: int, *, shown_until: Fraction | None
+) -> list[str]:
     """A sentence for each way in which more than 1 % of the source is missing from the result.
 
-    ``whole``: the run read the source from its beginning to its end.
+    ``shown_until``: seconds of the source's clock at which the last of ``frames`` ends; None where
+    only a range was read.
     """
     found = []
     promised = info.frames_in_header
-    if whole and promised is not None and frames < promised * (1 - LOSS):
+    if shown_until is None:
+        pass
+    elif promised is None:
+        found += _shortage(info, shown_until)
+    elif frames < promised * (1 - LOSS):
         found.append(
             f"only {frames} of the {promised} frames that the header promises could be decoded; "
             "the source is damaged or cut short"
@@ -149,9 +159,23 @@ def losses_of(info: VideoInfo, health: SourceHealth, frames: int, *, whole: bool
     failures = health.decode_failures
     if failures > (frames + failures) * LOSS:
         found.append(
-            f"{failures} packets could not be decoded and were skipped; the source is damaged"
+            f"{failures} packet{'s' if failures > 1 else ''} could not be decoded and had to be "
+            "skipped; the source is damaged"
         )
     return found
+
+
+def _shortage(info: VideoInfo, shown_until: Fraction) -> list[str]:
+    """Containers that count no frames (Matroska) still promise a length."""
+    promised = info.duration_in_header
+    # A clock that starts late counts from zero in some containers' lengths and not in others'.
+    shown = shown_until - min(Fraction(0), info.start_pts * info.time_base)
+    if promised is None or promised - shown <= max(promised * LOSS, _SHORTEST_SHORTAGE):
+        return []
+    return [
+        f"the pictures end at {float(shown):.2f} s of the {float(promised):.2f} s that the header "
+        "promises; the source is cut short, or its sound is longer than its picture"
+    ]
 
 
 def repairs(health: SourceHealth) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -258,11 +259,38 @@ def test_a_cut_source_is_a_loss(tmp_path: Path) -> None:
 
 def test_one_per_cent_is_the_bar() -> None:
     info = FakeSource(200).info
-    assert losses_of(info, SourceHealth(), 198, whole=True) == []
-    assert len(losses_of(info, SourceHealth(), 197, whole=True)) == 1
-    assert losses_of(info, SourceHealth(), 10, whole=False) == []
-    assert losses_of(info, SourceHealth(decode_failures=2), 198, whole=True) == []
-    assert len(losses_of(info, SourceHealth(decode_failures=3), 200, whole=False)) == 1
+    end = Fraction(8)
+    assert losses_of(info, SourceHealth(), 198, shown_until=end) == []
+    assert len(losses_of(info, SourceHealth(), 197, shown_until=end)) == 1
+    assert losses_of(info, SourceHealth(), 10, shown_until=None) == []
+    assert losses_of(info, SourceHealth(decode_failures=2), 198, shown_until=end) == []
+    assert len(losses_of(info, SourceHealth(decode_failures=3), 200, shown_until=None)) == 1
+
+
+def test_without_a_count_of_frames_the_length_is_held_against_the_pictures() -> None:
+    info = replace(FakeSource(1000).info, frames_in_header=None)
+    assert losses_of(info, SourceHealth(), 1, shown_until=Fraction(396, 10)) == []
+    assert (
+        "39.50 s of the 40.00 s"
+        in losses_of(info, SourceHealth(), 1, shown_until=Fraction(395, 10))[0]
+    )
+    assert losses_of(info, SourceHealth(), 1, shown_until=None) == []
+    unknown = replace(info, duration_in_header=None)
+    assert losses_of(unknown, SourceHealth(), 1, shown_until=Fraction(1)) == []
+    early = replace(info, start_pts=-50)
+    assert losses_of(early, SourceHealth(), 1, shown_until=Fraction(38)) == []
+
+
+def test_a_cut_matroska_file_is_a_loss(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", frames=100, size=(160, 120), options={"g": "5"})
+    assert not convert(whole, tmp_path / "out.mkv").finished_with_loss
+    cut = tmp_path / "cut.mkv"
+    data = whole.read_bytes()
+    cut.write_bytes(data[: len(data) // 2])
+    report = convert(cut, tmp_path / "cut-out.mkv")
+    assert 0 < report.frames_out < 100
+    assert report.finished_with_loss
+    assert any("the pictures end at" in note for note in report.notes)
 
 
 def test_repairs_are_told() -> None:
