@@ -158,10 +158,7 @@ def losses_of(
         )
     failures = health.decode_failures
     if failures > (frames + failures) * LOSS:
-        found.append(
-            f"{failures} packet{'s' if failures > 1 else ''} could not be decoded and had to be "
-            "skipped; the source is damaged"
-        )
+        found.append("more than 1 % of the frames could not be decoded; the source is damaged")
     return found
 
 
@@ -181,9 +178,11 @@ def _shortage(info: VideoInfo, shown_until: Fraction) -> list[str]:
 def repairs(health: SourceHealth) -> list[str]:
     """A sentence for each thing the source was read otherwise than it is."""
     found = list(health.notes)
+    if health.decode_failures:
+        found.append(f"undecodable packets skipped: {health.decode_failures}")
     if health.repaired_timestamps:
         found.append(
-            f"{health.repaired_timestamps} missing, repeated or backward timestamps were repaired"
+            f"missing, repeated or backward timestamps repaired: {health.repaired_timestamps}"
         )
     return found
 

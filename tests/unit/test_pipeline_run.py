@@ -295,7 +295,12 @@ def test_a_cut_matroska_file_is_a_loss(tmp_path: Path) -> None:
 
 def test_repairs_are_told() -> None:
     assert repairs(SourceHealth()) == []
-    assert "7 missing" in repairs(SourceHealth(repaired_timestamps=7))[0]
+    health = SourceHealth(decode_failures=1, repaired_timestamps=7, notes=("10 bits",))
+    assert repairs(health) == [
+        "10 bits",
+        "undecodable packets skipped: 1",
+        "missing, repeated or backward timestamps repaired: 7",
+    ]
 
 
 def test_expected_frames_of_a_range_come_from_the_rate() -> None:
