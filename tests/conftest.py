@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests also import ONNX Runtime directly, which would report to its maker's server.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
 
 

@@ -113,14 +113,10 @@ class BaseStylizer(ABC):
                 raise self._out_of_memory(Size(width, height)) from error
             raise BackendError(
                 f"{self._info.name} failed on style {self._spec.name} at {width}x{height}: "
-                f"{brief(str(error))}; try another --backend"
+                f"{reason_of(error)}; try another --backend"
             ) from error
         if result.shape != padded.shape or result.dtype != np.uint8:
-            raise ModelError(
-                f"style {self._spec.name} turns uint8 {padded.shape} into {result.dtype} "
-                f"{result.shape} instead of the same; its size rule or its graph is wrong: "
-                "export it again"
-            )
+            raise self._wrong_shape(padded.shape, f"{result.dtype} {result.shape}")
         return np.ascontiguousarray(result[:count, :height, :width])
 
     def close(self) -> None:
@@ -151,6 +147,12 @@ class BaseStylizer(ABC):
     def _release(self) -> None:
         """Drop the net; called once."""
 
+    def _wrong_shape(self, given: tuple[int, ...], got: str) -> ModelError:
+        return ModelError(
+            f"style {self._spec.name} turns uint8 {given} into {got} instead of the same; "
+            "its size rule or its graph is wrong: export it again"
+        )
+
     def _out_of_memory(self, size: Size) -> BackendOutOfMemory:
         return BackendOutOfMemory(
             f"{self._info.device} ran out of memory on style {self._spec.name} at {size}; "
@@ -180,6 +182,17 @@ def pad(batch: Pixels, rule: SizeRule) -> Pixels:
     if not any(after for _, after in more):
         return np.ascontiguousarray(batch)
     return np.pad(batch, more, mode="reflect")
+
+
+def reason_of(error: BaseException) -> str:
+    """What a runtime's message of many lines says happened, in one printable line.
+
+    OpenVINO begins with places in its own sources; what happened is the last line that is none.
+    """
+    places = ("Exception from", "Check '", "While validating", "Summary", "-- ")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(places)]
+    return brief((telling or lines or [type(error).__name__])[-1])
 
 
 def says_out_of_memory(error: BaseException) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import sys
 from importlib import metadata
 from types import ModuleType
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtstyle.backends.base import BackendStatus, BaseStylizer, says_out_of_memory
+from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of, says_out_of_memory
 from rtstyle.errors import BackendError, BackendOutOfMemory, BackendUnavailable, ModelError
+from rtstyle.runtimes import import_onnxruntime
 from rtstyle.styles.admission import brief
 from rtstyle.styles.registry import read_model
 from rtstyle.styles.spec import StyleSpec
@@ -93,10 +93,10 @@ def _open(
             ) from error
         if device != "CPU" and type(error).__name__ not in _OUT_OF_GRAPH:
             raise BackendUnavailable(
-                f"{TITLE} cannot use {device} ({brief(str(error))}); check the driver"
+                f"{TITLE} cannot use {device} ({reason_of(error)}); check the driver"
             ) from error
         raise ModelError(
-            f"{TITLE} cannot run {brief(spec.file.name)}: {brief(str(error))}; export it again"
+            f"{TITLE} cannot run {brief(spec.file.name)}: {reason_of(error)}; export it again"
         ) from error
     got = session.get_providers()
     if not got or got[0] != provider:
@@ -179,7 +179,7 @@ def _reinstall() -> str:
 
 def _runtime() -> ModuleType:
     try:
-        runtime = importlib.import_module("onnxruntime")
+        runtime = import_onnxruntime()
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise _broken(error) from error
@@ -189,10 +189,10 @@ def _runtime() -> ModuleType:
     if not hasattr(runtime, "InferenceSession"):
         # Uninstalling one of two wheels that share a folder leaves an empty package behind.
         raise _broken(ImportError("the package is hollow"))
-    runtime.disable_telemetry_events()
+    runtime.disable_telemetry_events()  # Windows, and whoever imported it before us
     runtime.set_default_logger_severity(_FATAL)
     return runtime
 
 
 def _broken(error: Exception) -> BackendUnavailable:
-    return BackendUnavailable(f"{TITLE} cannot be loaded ({brief(str(error))}): {_reinstall()}")
+    return BackendUnavailable(f"{TITLE} cannot be loaded ({reason_of(error)}): {_reinstall()}")

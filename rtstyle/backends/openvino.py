@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import OrderedDict
 from importlib import metadata
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtstyle.backends.base import BackendStatus, BaseStylizer, says_out_of_memory
+from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of, says_out_of_memory
 from rtstyle.backends.processor import ProcessorFeatures, processor_features
-from rtstyle.errors import BackendError, BackendOutOfMemory, BackendUnavailable, ModelError
+from rtstyle.errors import (
+    BackendError,
+    BackendOutOfMemory,
+    BackendUnavailable,
+    ModelError,
+    RtstyleError,
+)
+from rtstyle.runtimes import import_openvino
 from rtstyle.styles.admission import brief
 from rtstyle.styles.registry import read_model
 from rtstyle.styles.spec import StyleSpec
@@ -73,7 +78,7 @@ class OpenVinoStylizer(BaseStylizer):
             self._model: openvino.Model | None = core.read_model(model=data)
         except Exception as error:
             raise ModelError(
-                f"OpenVINO cannot read {brief(spec.file.name)}: {brief(_last_line(error))}; "
+                f"OpenVINO cannot read {brief(spec.file.name)}: {reason_of(error)}; "
                 "export it again or try --backend onnxruntime"
             ) from error
         self._requests: OrderedDict[tuple[int, ...], openvino.InferRequest] = OrderedDict()
@@ -84,6 +89,8 @@ class OpenVinoStylizer(BaseStylizer):
         smallest = spec.size_rule.fit(Size(1, 1))
         try:
             compiled = self._compile((1, smallest.height, smallest.width, 3))
+        except RtstyleError:
+            raise
         except Exception as error:
             if says_out_of_memory(error):
                 raise BackendOutOfMemory(
@@ -91,7 +98,7 @@ class OpenVinoStylizer(BaseStylizer):
                     "close other programs or take a narrower style"
                 ) from error
             raise ModelError(
-                f"OpenVINO cannot run {brief(spec.file.name)}: {brief(_last_line(error))}; "
+                f"OpenVINO cannot run {brief(spec.file.name)}: {reason_of(error)}; "
                 "export it again or try --backend onnxruntime"
             ) from error
         got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -105,6 +112,9 @@ class OpenVinoStylizer(BaseStylizer):
         assert self._core is not None and self._model is not None
         model = self._model.clone()
         model.reshape(list(shape))
+        output = model.output(0).partial_shape
+        if output.is_static and tuple(output.to_shape()) != shape:
+            raise self._wrong_shape(shape, str(output))
         return self._core.compile_model(model, DEVICE, self._settings)
 
     def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
@@ -117,16 +127,15 @@ class OpenVinoStylizer(BaseStylizer):
         return request
 
     def _run(self, batch: Pixels) -> Pixels:
-        import openvino
-
+        tensor = import_openvino().Tensor
         request = self._request(batch.shape)
         # The net reads the batch and writes the result in place: no copy on either side. A shared
         # tensor insists on memory it may write, though it never writes an input.
         if not batch.flags.writeable:
             batch = batch.copy()
         result = np.empty(batch.shape, np.uint8)
-        request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
-        request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
+        request.set_input_tensor(tensor(batch, shared_memory=True))
+        request.set_output_tensor(tensor(result, shared_memory=True))
         request.infer()
         return result
 
@@ -180,7 +189,7 @@ def _reinstall() -> str:
 
 def _core() -> openvino.Core:
     try:
-        module: ModuleType = importlib.import_module("openvino")
+        module = import_openvino()
     except ModuleNotFoundError as error:
         if error.name != "openvino":
             raise _broken(error) from error
@@ -194,7 +203,7 @@ def _core() -> openvino.Core:
 
 
 def _broken(error: Exception) -> BackendUnavailable:
-    return BackendUnavailable(f"{TITLE} cannot be loaded ({brief(str(error))}): {_reinstall()}")
+    return BackendUnavailable(f"{TITLE} cannot be loaded ({reason_of(error)}): {_reinstall()}")
 
 
 def _precisions(core: openvino.Core) -> tuple[str, ...]:
@@ -203,12 +212,6 @@ def _precisions(core: openvino.Core) -> tuple[str, ...]:
     except Exception as error:
         raise _broken(error) from error
     return tuple(name for name, capability in _CAPABILITIES.items() if capability in able)
-
-
-def _last_line(error: Exception) -> str:
-    """OpenVINO's messages begin with where in its sources; what happened stands at the end."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _long_name(kind: str) -> str:

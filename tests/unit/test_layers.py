@@ -13,6 +13,7 @@ TORCH = ("nets", "export", "train")
 FLOOR = {
     "errors": 0,
     "types": 0,
+    "runtimes": 0,
     "media": 1,
     "styles": 1,
     "nets": 1,
@@ -24,6 +25,20 @@ FLOOR = {
 }
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 PACKAGES = [path for path in FILES if path.name == "__init__.py"]
+
+
+def at_run_time(tree: ast.Module) -> ast.Module:
+    """The source less what stands under ``if TYPE_CHECKING``."""
+    checks = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
+    for node in checks:
+        node.body = [ast.Pass()]
+    return tree
 
 
 def room(path: Path) -> str:
@@ -97,6 +112,12 @@ def test_imports_go_downwards_only(path: Path) -> None:
 )
 def test_the_check_finds_each_kind_of_breach(here: str, source: str) -> None:
     assert len(breaches(here, imports(ast.parse(source)))) == 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_runtimes_are_imported_where_their_telemetry_is_switched_off(path: Path) -> None:
+    loud = {module.split(".")[0] for module in imports(at_run_time(parse(path)))}
+    assert not loud & {"onnxruntime", "openvino", "openvino_telemetry"}, "see rtstyle/runtimes.py"
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
