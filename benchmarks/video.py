@@ -32,6 +32,12 @@ class Lane:
     precision: str
     runs: tuple[dict[str, Any], ...]
 
+    @classmethod
+    def of(cls, runs: list[dict[str, Any]]) -> Lane:
+        """The line for what each repeat measured."""
+        fps = statistics.median(run["frames"] / run["seconds"] for run in runs)
+        return cls(fps, runs[0].get("net", "fp32"), tuple(runs))
+
 
 def measure_video(
     *,
@@ -56,12 +62,9 @@ def measure_video(
         # In turn, so that a machine that slows down slows all of them.
         for _ in range(repeat):
             for name, order in orders.items():
-                extra = (
-                    {"frames": runs["rtstyle_video"][-1]["frames"]} if name == "net_alone" else {}
-                )
-                runs[name].append(run_lane(name, **order, **extra))
-    lanes = {name: _lane(found) for name, found in runs.items()}
-    figures = _figures(lanes, net=net, size=size, repeat=repeat)
+                runs[name].append(run_lane(name, **order))
+    lanes = {name: Lane.of(found) for name, found in runs.items()}
+    figures = summarise(lanes, net=net, size=size, repeat=repeat)
     for line in report(lanes, figures, command):
         print(line)
     if record is not None:
@@ -109,12 +112,8 @@ def _orders(
     return orders, net
 
 
-def _lane(runs: list[dict[str, Any]]) -> Lane:
-    fps = statistics.median(run["frames"] / run["seconds"] for run in runs)
-    return Lane(fps, runs[0].get("net", "fp32"), tuple(runs))
-
-
-def _figures(lanes: dict[str, Lane], *, net: str, size: Size, repeat: int) -> dict[str, Any]:
+def summarise(lanes: dict[str, Lane], *, net: str, size: Size, repeat: int) -> dict[str, Any]:
+    """The figures of the record: frames a second of each lane, what (c) gains over the others."""
     whole = lanes["rtstyle_video"]
     return {
         "net": net,

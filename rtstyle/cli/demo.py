@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from rtstyle.cli.interrupt import graceful_stop
+from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.options import style_or_first
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.sample import (
@@ -22,9 +22,9 @@ from rtstyle.cli.sample import (
     sample_sound,
 )
 from rtstyle.cli.sheet import before_after
-from rtstyle.errors import EXIT_INTERRUPTED, OutputExists, OutputNotWritable
+from rtstyle.errors import OutputExists, OutputNotWritable
 from rtstyle.media import open_video, write_clip, write_image
-from rtstyle.pipeline import Progress, open_stylizer, stylize_video
+from rtstyle.pipeline import open_stylizer, stylize_video
 from rtstyle.types import Pixels, RunReport
 
 NAMES = ("sample.mp4", "demo.mp4", "demo.png")
@@ -55,15 +55,14 @@ Files of an earlier demo are kept: a second run needs --overwrite or another fol
     help="The folder to write into (made if it is not there).  [default: this folder]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
-@click.pass_context
-def demo(ctx: click.Context, *, style: str | None, folder: Path, overwrite: bool) -> None:
+def demo(*, style: str | None, folder: Path, overwrite: bool) -> None:
     """Draw a sample clip with a tune, stylize it, and show before and after.
 
     Writes sample.mp4 (the clip), demo.mp4 (the same, stylized) and demo.png (one frame of both).
     """
     _check_folder(folder, overwrite=overwrite)
     with (
-        graceful_stop() as stop,
+        interruptible(),
         tempfile.TemporaryDirectory(prefix=".rtstyle-demo-", dir=folder) as work,
         open_stylizer(style_or_first(style)) as stylizer,
     ):
@@ -78,17 +77,7 @@ def demo(ctx: click.Context, *, style: str | None, folder: Path, overwrite: bool
             sample_rate=SOUND_RATE,
         )
         with ProgressDisplay(sys.stderr) as display:
-
-            def show(progress: Progress) -> None:
-                stop.arm()
-                display(progress)
-
-            report = stylize_video(
-                sample, stylized, None, stylizer=stylizer, progress=show, stop=stop.event
-            )
-        if report.interrupted:
-            click.echo("rtstyle: interrupted; nothing was written", err=True)
-            ctx.exit(EXIT_INTERRUPTED)
+            report = stylize_video(sample, stylized, None, stylizer=stylizer, progress=display)
         write_image(picture, before_after(_frame(sample), _frame(stylized)))
         for name in NAMES:
             os.replace(Path(work) / name, folder / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,11 +75,12 @@ def draw_sheet(cells: Sequence[Cell], *, columns: int | None = None, width: int 
 
 
 def _pleasant_columns(count: int, wide: int, tall: int) -> int:
-    def distance(columns: int) -> tuple[int, float]:
+    def badness(columns: int) -> float:
         rows = -(-count // columns)
-        return rows * columns - count, abs(np.log(columns * wide / (rows * tall) / 1.6))
+        empty = rows * columns - count
+        return 0.6 * empty + abs(math.log(columns * wide / (rows * tall) / 1.6))
 
-    return min(range(1, min(count, 6) + 1), key=lambda columns: distance(columns)[1])
+    return min(range(1, min(count, 6) + 1), key=badness)
 
 
 def _at_width(pixels: Pixels, width: int) -> Pixels:

@@ -13,8 +13,8 @@ import click
 from rtstyle.cli.sample import Scene
 from rtstyle.cli.sheet import Cell, draw_sheet
 from rtstyle.errors import UsageError
-from rtstyle.media import read_image, write_image
-from rtstyle.pipeline import check_image_output, open_stylizer
+from rtstyle.media import check_image_output, read_image, write_image
+from rtstyle.pipeline import open_stylizer
 from rtstyle.styles import StyleSpec, bundled_styles, find_style
 from rtstyle.types import Pixels, Size
 

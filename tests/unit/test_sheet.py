@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -74,7 +76,14 @@ def test_pictures_of_other_sizes_keep_their_shape() -> None:
     sheet = draw_sheet([Cell("a", "", tall), Cell("b", "", wide)], columns=2, width=60)
     for colour, height in (((200, 0, 0), 120), ((0, 0, 200), 20)):
         rows, columns = np.nonzero((sheet == colour).all(axis=2))
-        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height, 60)
+        assert int(np.ptp(rows)) + 1 == height
+        assert int(np.ptp(columns)) + 1 == 60
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (3, 3), (4, 2), (6, 3)])
+def test_the_grid_leaves_no_holes_where_it_can(count: int, columns: int) -> None:
+    cells = [Cell("title", "detail", plain((9, 9, 9))) for _ in range(count)]
+    assert np.array_equal(draw_sheet(cells, width=60), draw_sheet(cells, columns=columns, width=60))
 
 
 def test_a_sheet_needs_cells_and_columns() -> None:
@@ -114,7 +123,7 @@ def test_slow_scrolling_has_no_jumps() -> None:
         pixels = np.zeros((20, 100, 3), np.uint8)
         strip.draw(pixels, k / 4)
         frames.append(pixels.astype(int))
-    steps = [np.abs(b - a).mean() for a, b in zip(frames, frames[1:], strict=False)]
+    steps = [np.abs(b - a).mean() for a, b in pairwise(frames)]
     assert min(steps) > 0
     assert max(steps) < 2 * min(steps)
 
