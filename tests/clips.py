@@ -39,6 +39,12 @@ def tone(seconds: float, *, rate: int = 48000, frequency: float = 440.0) -> npt.
     return (0.25 * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
 
 
+def sweep(seconds: float, *, rate: int = 48000, start: float = 300.0) -> npt.NDArray[np.float32]:
+    """A quiet tone that rises by 300 Hz a second, so that every moment sounds different."""
+    time = np.arange(round(seconds * rate), dtype=np.float64) / rate
+    return (0.25 * np.sin(2 * np.pi * (start * time + 150.0 * time**2))).astype(np.float32)
+
+
 def _add_sound(
     container: OutputContainer, codec: str, rate: int, language: str | None
 ) -> AudioStream:
@@ -134,7 +140,7 @@ def make_clip(
         last = float(time_base * (stamps[-1] + 1)) if stamps else 0.0
         for index, sound in enumerate(sounds):
             seconds = audio_seconds if audio_seconds is not None else max(last, 0.1)
-            samples = tone(seconds, frequency=440.0 * (index + 1))
+            samples = sweep(seconds, start=300.0 * (index + 1))
             _mux_sound(output, sound, samples, audio_start)
     return path
 

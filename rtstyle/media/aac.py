@@ -17,7 +17,9 @@ from av.packet import Packet
 _BLOCK = 1024
 _MAX_RATE = 48000
 _BITS_PER_CHANNEL = 96_000
-_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+"""What AAC can say, by the number of channels."""
 _TOLERANCE = Fraction(1, 50)
 """Seconds by which a frame may miss its place before silence is put in or samples are dropped;
 less is rounding of coarse time bases."""
@@ -31,16 +33,16 @@ class AacTrack:
         output: OutputContainer,
         *,
         rate: int,
-        layout: str,
+        channels: int,
         begin: Fraction | None = None,
         end: Fraction | None = None,
     ) -> None:
-        """Samples a second, a channel layout as FFmpeg names it, and the range of output seconds
-        that is kept."""
-        self._rate = (
-            rate if rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100) else (_MAX_RATE)
-        )
-        self._layout = layout if layout in _LAYOUTS else "stereo"
+        """Samples a second, the number of channels, and the range of output seconds that is kept.
+
+        Rates and numbers of channels that AAC does not know become 48000 and stereo.
+        """
+        self._rate = rate if rate in AAC_RATES else _MAX_RATE
+        self._layout = _LAYOUTS.get(channels, "stereo")
         self.stream = output.add_stream("aac", rate=self._rate)
         context = self.stream.codec_context
         context.layout = self._layout

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from av.container import OutputContainer
 
-from rtstyle.media.aac import AacTrack
+from rtstyle.media.aac import AAC_RATES, AacTrack
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.encode import VideoWriter
 from rtstyle.media.sound import AudioPacket
@@ -67,14 +67,15 @@ class _DrawnSound:
         planar = samples[None, :] if samples.ndim == 1 else samples.T
         if planar.shape[0] not in (1, 2):
             raise ValueError(f"sound must have one or two channels, got {samples.shape}")
+        if rate not in AAC_RATES:
+            raise ValueError(f"AAC has no sample rate {rate}; use one of {AAC_RATES}")
         self._samples: npt.NDArray[np.float32] = np.clip(planar, -1, 1).astype(np.float32)
         self._rate = rate
         self._place = 0
         self._track: AacTrack | None = None
 
     def attach(self, output: OutputContainer, shift: Fraction) -> None:
-        layout = "mono" if self._samples.shape[0] == 1 else "stereo"
-        self._track = AacTrack(output, rate=self._rate, layout=layout)
+        self._track = AacTrack(output, rate=self._rate, channels=self._samples.shape[0])
 
     def packets(self, until: Fraction | None) -> Iterator[AudioPacket]:
         assert self._track is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +33,8 @@ from rtstyle.types import Frame, SinkReport, VideoInfo
 _FINEST_TICK = Fraction(1, 1_000_000)
 _MAX_AV1_RATE = Fraction(240)
 _MATRIX_RGB = 0
+_FINE_MOVIE = 48_000
+_FINEST_MOVIE = 1_000_000
 
 
 class VideoWriter:
@@ -182,8 +185,19 @@ class VideoWriter:
 
     def _open_container(self) -> OutputContainer:
         muxer = muxer_of(self._output)
-        faststart = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
-        return av.open(literal_url(self._part.path), "w", format=muxer, container_options=faststart)
+        options: dict[str, str] = {}
+        if muxer in ("mp4", "mov"):
+            options = {"movflags": "+faststart", "movie_timescale": str(self._movie_ticks())}
+        return av.open(literal_url(self._part.path), "w", format=muxer, container_options=options)
+
+    def _movie_ticks(self) -> int:
+        """Ticks a second of the movie, in which late starts are counted; by default 1000, which
+        would round them. Exact for picture and sound where that is possible."""
+        ticks = self._tick.denominator
+        rates = self._sound.rates if isinstance(self._sound, SourceSound) else ()
+        exact = math.lcm(ticks, *(rate for rate in rates if rate > 0))
+        ticks = exact if exact <= _FINEST_MOVIE else ticks
+        return ticks * -(-_FINE_MOVIE // ticks)
 
     def _open_stream(self, container: OutputContainer) -> VideoStream:
         info, codec = self._info, CODECS[self._options.codec]

@@ -29,6 +29,28 @@ from rtstyle.media.streams import (
 AudioPacket: TypeAlias = "Packet[AudioStream]"
 
 _SEEK_MARGIN = Fraction(2)
+_QUICKTIME_LANGUAGES = {
+    "ces": "cze",
+    "deu": "ger",
+    "fas": "per",
+    "fra": "fre",
+    "isl": "ice",
+    "mkd": "mac",
+    "msa": "may",
+    "mya": "bur",
+    "nld": "dut",
+    "ron": "rum",
+    "slk": "slo",
+    "sqi": "alb",
+    "zho": "chi",
+    "ell": "gre",
+    "eus": "baq",
+    "hye": "arm",
+    "kat": "geo",
+    "cym": "wel",
+    "bod": "tib",
+}
+"""QuickTime knows these languages by their older code only."""
 
 
 class Sound(Protocol):
@@ -82,6 +104,11 @@ class SourceSound:
         self._shift = Fraction(0)
         self._waiting: AudioPacket | None = None
         self._demuxer: Generator[AudioPacket, None, None] | None = None
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """Samples a second of each stream."""
+        return tuple(stream.codec_context.sample_rate for stream in self._streams)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -248,7 +275,7 @@ class _Encode:
         self._track = AacTrack(
             output,
             rate=context.sample_rate,
-            layout=context.layout.name,
+            channels=context.layout.nb_channels,
             begin=None if begin is None else begin - shift,
             end=None if end is None else end - shift,
         )
@@ -285,6 +312,9 @@ def _dress(new: AudioStream, old: AudioStream) -> None:
     for key in ("language", "title", "handler_name"):
         if key in old.metadata:
             new.metadata[key] = old.metadata[key]
+    if new.container.format.name == "mov":
+        language = new.metadata.get("language", "")
+        new.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language)
 
 
 def _seconds(packet: AudioPacket) -> Fraction | None:
