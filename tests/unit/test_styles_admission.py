@@ -122,8 +122,10 @@ def test_foreign_domains_are_refused() -> None:
     node = helper.make_node("Identity", ["frame"], ["stylized"], domain="com.evil")
     assert "com.evil" in refusal(build([node]))
     model = parsed(identity_net())
-    model.opset_import.append(helper.make_opsetid("com.evil", 1))
-    assert "com.evil" in refusal(bytes(model.SerializeToString()))
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 2))
+    assert admit(bytes(model.SerializeToString()), name="unused").opset == 18
+    del model.opset_import[:]
+    assert "operator set" in refusal(bytes(model.SerializeToString()))
 
 
 def test_functions_are_refused() -> None:
@@ -330,3 +332,16 @@ def test_without_the_onnx_package_the_remedy_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ModelError, match=r'pip install "onnx>=1\.21"'):
         admit(data, name="net.onnx")
+
+
+@pytest.mark.assets
+def test_a_net_of_others_is_refused_for_what_it_takes_and_gives(assets: Path) -> None:
+    with pytest.raises(UnsafeModel, match=r"expected one uint8 .* found the input float \("):
+        find_style(assets / "onnx" / "animeganv3_tiny_cute.onnx")
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("name", ["candy.pth", "wave_tf.npz"])
+def test_checkpoints_of_others_are_refused_with_the_way_out(assets: Path, name: str) -> None:
+    with pytest.raises(UnsafeModel, match="rtstyle export onnx"):
+        find_style(assets / "johnson" / name)
