@@ -58,8 +58,9 @@ def naive_torch(*, clip: str, output: str, weights: str) -> dict[str, Any]:
 
 def naive_onnxruntime(*, clip: str, output: str, graph: str) -> dict[str, Any]:
     """OpenCV capture, ONNX Runtime float32 frame by frame, OpenCV writer."""
-    import onnxruntime
+    from rtstyle.runtimes import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 

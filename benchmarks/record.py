@@ -13,7 +13,7 @@ from typing import Any
 from rtstyle import __version__
 from rtstyle.backends import processor_features
 
-PACKAGES = ("numpy", "av", "opencv-python", "onnxruntime", "openvino", "torch")
+PACKAGES = ("numpy", "av", "opencv-python-headless", "onnxruntime", "openvino", "torch")
 
 
 def machine() -> dict[str, Any]:

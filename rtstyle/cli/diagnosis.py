@@ -137,8 +137,8 @@ def _missing(found: Mapping[str, str], pip: str) -> Iterator[Problem]:
         if name not in found:
             yield Problem(f"{name} is not installed", f"{pip} install {name}", fatal=True)
     if not any(name in found for name in OPENCV_WHEELS):
-        line = f"{pip} install opencv-python"
-        yield Problem("opencv-python is not installed", line, fatal=True)
+        line = f"{pip} install opencv-python-headless"
+        yield Problem("opencv-python-headless is not installed", line, fatal=True)
 
 
 def _runtimes(found: Mapping[str, str], gpu: bool, pip: str) -> Iterator[Problem]:
@@ -214,7 +214,7 @@ def import_problem(name: str, error: ImportError, *, pip: str = "pip") -> Proble
             f"{pip} uninstall -y opencv-python && {pip} install opencv-python-headless",
             fatal=True,
         )
-    package = {"cv2": "opencv-python"}.get(name, name)
+    package = {"cv2": "opencv-python-headless"}.get(name, name)
     return Problem(
         f"{package} cannot be imported: {error}",
         f"{pip} install --force-reinstall {package}",

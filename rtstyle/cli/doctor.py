@@ -102,7 +102,7 @@ def _broken_imports(load: Load, known: set[str], pip: str) -> list[Problem]:
     """Base packages that are installed and yet cannot be imported."""
     found = []
     # Before PyAV, as OpenCV's windows hang where its libxcb comes second (opencv#29195).
-    for name, package in (("numpy", "numpy"), ("cv2", "opencv-python"), ("av", "av")):
+    for name, package in (("numpy", "numpy"), ("cv2", "opencv-python-headless"), ("av", "av")):
         if package in known:
             continue
         try:

@@ -160,7 +160,7 @@ def johnson(
     **options: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Train a Johnson net by perceptual loss; ends with OUTPUT/pack, a style ready to run."""
-    from rtstyle.train import JohnsonTrainer, JohnsonTraining
+    from rtstyle.train import JohnsonTrainer, JohnsonTraining, resolve_device, resolve_precision
 
     options["device"] = resolve_device(options["device"])
     options["precision"] = resolve_precision(options["precision"], options["device"])
@@ -221,30 +221,3 @@ def name_from(file: Path) -> str:
     if not name:
         raise UsageError(f"{file.name} gives no style name; add --name")
     return name
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` becomes ``cuda`` where torch finds one; another device is checked."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {device} cannot be used here: {error}") from error
-    return device
-
-
-def resolve_precision(precision: str, device: str) -> str:
-    """``auto`` becomes ``bf16`` where the device reports units for it."""
-    if precision != "auto":
-        return precision
-    if device != "cpu":
-        import torch
-
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    from rtstyle.backends import processor_features
-
-    found = processor_features()
-    return "bf16" if found.amx_bf16 or found.avx512_bf16 else "fp32"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime
 from torch import nn
 
 from rtstyle.errors import ModelError
 from rtstyle.export.graph import multiply_accumulates, to_onnx
 from rtstyle.export.parity import Parity, check_parity
+from rtstyle.runtimes import import_onnxruntime
 from rtstyle.styles import SizeRule, StyleSpec, write_pack
 from rtstyle.types import Pixels
 
@@ -69,6 +69,7 @@ def export_pack(
 
 def _run_plainly(model: bytes) -> Callable[[Pixels], Pixels]:
     """The graph at float32 through ONNX Runtime, with no option that trades accuracy for speed."""
+    onnxruntime = import_onnxruntime()
     try:
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     except Exception as error:

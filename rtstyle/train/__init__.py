@@ -1,6 +1,7 @@
 """Training: photos and a painting in, a checkpoint and a pack out."""
 
 from rtstyle.train.checkpoint import load_net
+from rtstyle.train.device import resolve_device, resolve_precision
 from rtstyle.train.finish import johnson_pack
 from rtstyle.train.johnson import JohnsonTrainer, JohnsonTraining, TrainProgress
 
@@ -10,4 +11,6 @@ __all__ = [
     "TrainProgress",
     "johnson_pack",
     "load_net",
+    "resolve_device",
+    "resolve_precision",
 ]

@@ -70,7 +70,7 @@ def test_any_single_opencv_wheel_will_do() -> None:
 def test_a_missing_base_package_is_fatal() -> None:
     (opencv,) = conflicts(BASE[:3], gpu=False)
     assert opencv.fatal
-    assert opencv.fix == "pip install opencv-python"
+    assert opencv.fix == "pip install opencv-python-headless"
     (numpy,) = conflicts(BASE[1:], gpu=False)
     assert numpy.fatal
     assert numpy.fix == "pip install numpy"
@@ -142,7 +142,7 @@ def test_a_missing_system_library_of_opencv_is_told_from_a_broken_wheel() -> Non
     assert "apt-get install -y libgl1 libglib2.0-0" in problem.fix
     assert "opencv-python-headless" in problem.fix
     broken = import_problem("cv2", ImportError("numpy.core.multiarray failed to import"))
-    assert broken.fix == "pip install --force-reinstall opencv-python"
+    assert broken.fix == "pip install --force-reinstall opencv-python-headless"
     assert problem.fatal
     assert broken.fatal
 

@@ -1,0 +1,1 @@
+"""How the bundled packs were made: one recipe a pack, and the command that follows it."""
