@@ -136,8 +136,6 @@ class EncodeOptions:
         if codec.library == "libx265":
             # x265 writes its greeting to stderr by itself.
             options["x265-params"] = "log-level=none"
-        if codec.library == "libsvtav1":
-            os.environ.setdefault("SVT_LOG", "0")
         if codec.library == "ffv1":
             options.update({"level": "3", "slicecrc": "1"})
         return options
@@ -154,6 +152,13 @@ def pixel_format(codec: str, size: Size) -> str:
     return "yuv420p" if even or codec == "av1" else "yuv444p"
 
 
+def open_encoder(context: VideoCodecContext) -> None:
+    """Open it without its greeting on stderr; raises FFmpegError where it refuses the settings."""
+    # SVT-AV1 can be silenced by its environment only.
+    os.environ.setdefault("SVT_LOG", "0")
+    context.open()
+
+
 @functools.cache
 def _opens(library: str) -> bool:
     options = next(c for c in CODECS.values() if c.library == library)
@@ -163,7 +168,7 @@ def _opens(library: str) -> bool:
         context.pix_fmt = pixel_format(options.name, Size(64, 64))
         context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
         context.options = EncodeOptions(codec=options.name).encoder_options
-        context.open()
+        open_encoder(context)
     except (av.FFmpegError, ValueError, LookupError):
         return False
     return True

@@ -87,8 +87,19 @@ class Decoder:
                 "the file is damaged: copy or download it again"
             )
 
+    def seek(self, pts: int) -> bool:
+        """Go to a key frame near ``pts``; False, and nothing changed, where that is not possible.
+
+        A generator of pictures made before must not be resumed after a seek.
+        """
+        try:
+            self._container.seek(pts, stream=self._stream)
+        except av.FFmpegError:
+            return False
+        return True
+
     def pictures_around(self, pts: int, earliest: int) -> Generator[VideoFrame, None, None]:
-        """Pictures from a place at or before ``pts`` on; all of them where seeking fails.
+        """Pictures from a place at or before ``pts`` on.
 
         Demuxers may land behind the time asked for; then earlier places are tried. ``earliest`` is
         the pts of the clip's first picture.
@@ -98,7 +109,8 @@ class Decoder:
         while True:
             target = pts - int(back / time_base)
             at_start = target <= earliest or back > _MAX_SEEK_BACK
-            self._container.seek(earliest if at_start else target, stream=self._stream)
+            if not self.seek(earliest if at_start else target):
+                return
             pictures = self.pictures()
             first = next(pictures, None)
             if first is not None and (at_start or (first.pts is not None and first.pts <= pts)):

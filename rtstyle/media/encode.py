@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rtstyle.errors import DiskFull, EncoderUnavailable, OutputError
-from rtstyle.media.codecs import CODECS, EncodeOptions, pixel_format
+from rtstyle.media.codecs import CODECS, EncodeOptions, open_encoder, pixel_format
 from rtstyle.media.colour import FromRgb, resolve_colour
 from rtstyle.media.output import (
     PartFile,
@@ -231,7 +231,7 @@ class VideoWriter:
                 "which some players do not show"
             )
         try:
-            context.open()
+            open_encoder(context)
         except (av.FFmpegError, ValueError):
             raise EncoderUnavailable(
                 f"{self._output.name}: {codec.library} cannot encode {size}; "

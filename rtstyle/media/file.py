@@ -74,6 +74,7 @@ class VideoFile:
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._notes: list[str] = []
+        self._size_changed = False
         self._to_rgb = ToRgb()
         self._frames: Generator[Frame, None, None] | None = None
         self._pictures: Generator[VideoFrame, None, None] | None = None
@@ -101,8 +102,8 @@ class VideoFile:
         first = next(self._pictures, None)
         if first is None:
             raise CorruptInput(
-                f"{self._name}: not one frame could be decoded; "
-                "the file is damaged or incomplete: copy or download it again"
+                f"{self._name}: not one frame could be decoded; the file is damaged or incomplete "
+                f"(copy it again), or its pictures have more than the {limit} pixels allowed"
             )
         self._stored = Size(first.width, first.height)
         self._info = _describe(container, stream, first)
@@ -174,11 +175,11 @@ class VideoFile:
     def _timed(self, first: VideoFrame) -> Iterator[tuple[VideoFrame, int]]:
         assert self._pictures is not None
         start = self._start or Fraction(0)
-        if start > _WORTH_SEEKING and first.pts is not None:
-            # The seek fills the decoder anew; the old generator must not be resumed after it.
+        wanted = self._info.start_pts + int(start / self._info.time_base)
+        seeks = start > _WORTH_SEEKING and first.pts is not None
+        if seeks and self._decoder.seek(wanted):
             self._pictures.close()
-            wanted = first.pts + int(start / self._info.time_base)
-            self._pictures = self._decoder.pictures_around(wanted, first.pts)
+            self._pictures = self._decoder.pictures_around(wanted, self._info.start_pts)
         else:
             yield first, self._timeline.place(first.pts)
         for picture in self._pictures:
@@ -190,7 +191,7 @@ class VideoFile:
         pixels = self._to_rgb(picture, self._info.colour)
         size = Size(picture.width, picture.height)
         if size != self._stored:
-            self._note_once(
+            self._note_change(
                 f"the picture's size changes from {self._stored} to {size} at "
                 f"{float(seconds):.2f} s; such frames are fitted into {self._stored}"
             )
@@ -216,8 +217,9 @@ class VideoFile:
         if has_alpha(first):
             self._notes.append("the source's transparency is ignored")
 
-    def _note_once(self, note: str) -> None:
-        if not any(known.startswith(note[:20]) for known in self._notes):
+    def _note_change(self, note: str) -> None:
+        if not self._size_changed:
+            self._size_changed = True
             self._notes.append(note)
             _log.warning("%s: %s", self._name, note)
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from rtstyle.errors import (
@@ -27,6 +28,7 @@ if sys.platform != "win32":
     import fcntl
 
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_LEAST_ROOM = 2**16
 
 
 def check_output(
@@ -114,22 +116,30 @@ def _check_codec(output: Path, options: EncodeOptions) -> None:
 
 
 def _check_sound(output: Path, source: Path) -> None:
-    """Try the container's header with every audio stream of the source, in memory."""
     with open_container(source) as container:
         for stream in copyable_sounds(container):
-            codec = stream.codec_context.name
-            trial = av.open(io.BytesIO(), "w", format=muxer_of(output))
-            try:
-                trial.add_stream_from_template(stream)
-                trial.start_encoding()
-            except (ValueError, av.FFmpegError):
-                remedies = "--audio none" if output.suffix == ".webm" else "--audio aac"
-                raise OutputError(
-                    f"{output.name}: {output.suffix.lower()[1:]} cannot hold the source's {codec} "
-                    f"sound; use {remedies}, or an .mkv name"
-                ) from None
-            finally:
-                close_quietly(trial)
+            if _holds(muxer_of(output), stream):
+                continue
+            remedies = ["--audio none" if output.suffix.lower() == ".webm" else "--audio aac"]
+            if _holds("matroska", stream):
+                remedies.append("an .mkv name")
+            raise OutputError(
+                f"{output.name}: {output.suffix.lower()[1:]} cannot hold the source's "
+                f"{stream.codec_context.name} sound; use {' or '.join(remedies)}"
+            )
+
+
+def _holds(muxer: str, stream: AudioStream) -> bool:
+    """Whether a container takes the stream: its header is tried, in memory."""
+    trial = av.open(io.BytesIO(), "w", format=muxer)
+    try:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    finally:
+        close_quietly(trial)
+    return True
 
 
 def close_quietly(container: OutputContainer) -> None:
@@ -163,6 +173,7 @@ class PartFile:
         self._overwrite = overwrite
         self.path = self._final.with_name(self._final.name + ".part")
         self._lock: int | None = self._open_locked()
+        self._check_room()
 
     def _open_locked(self) -> int:
         while True:
@@ -186,6 +197,26 @@ class PartFile:
             if self.path.exists() and os.path.samestat(os.fstat(lock), os.stat(self.path)):
                 return lock
             os.close(lock)
+
+    def _check_room(self) -> None:
+        """Refuse a full disk now; PyAV never closes a file whose header could not be written."""
+        assert self._lock is not None
+        try:
+            os.ftruncate(self._lock, 0)
+            written = 0
+            while written < _LEAST_ROOM:
+                written += os.pwrite(self._lock, bytes(_LEAST_ROOM - written), written)
+            os.ftruncate(self._lock, 0)
+        except OSError as error:
+            self.remove()
+            if is_disk_full(error):
+                raise DiskFull(
+                    f"{self._final.name}: no room left in {str(self._final.parent)!r}; "
+                    "free some space and run again"
+                ) from None
+            raise OutputNotWritable(
+                f"{str(self.path)!r} cannot be written ({error.strerror}); choose another folder"
+            ) from None
 
     def place(self) -> int:
         """Give the finished file its final name; return its size in bytes."""
