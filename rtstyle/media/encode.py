@@ -68,7 +68,6 @@ class VideoWriter:
         self._tick = info.time_base if _is_sane(info.time_base) else _FINEST_TICK
         self._start = start
         self._notes: list[str] = []
-        self._times: list[int] = []
         self._durations: dict[int, int] = {}
         self._count = 0
         self._first: int | None = None

@@ -26,25 +26,27 @@ def check_written(
         with open_container(part.path) as container:
             stream = pick_video(container, name)
             time_base = stream.time_base or _COARSEST_TICK
-            found: list[int] = []
+            found, low, high = 0, 0, 0
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None and not packet.is_discard:
-                    found.append(packet.pts)
+                    low = min(low, packet.pts) if found else packet.pts
+                    high = max(high, packet.pts) if found else packet.pts
+                    found += 1
     except (InputError, av.FFmpegError) as error:
         part.keep()
         raise OutputError(
             f"{name}: the result cannot be read back ({error}); it is kept as {part.path.name}"
         ) from None
     tolerance = max(_COARSEST_TICK, time_base)
-    span = (max(found) - min(found)) * time_base if found else Fraction(0)
-    if len(found) != frames or abs(span - (last - first)) > tolerance:
+    span = (high - low) * time_base
+    if found != frames or abs(span - (last - first)) > tolerance:
         part.keep()
         raise OutputError(
             f"{name}: {frames} frames over {float(last - first):.3f} s were written, but "
-            f"{len(found)} over {float(span):.3f} s can be read back; it is kept as "
+            f"{found} over {float(span):.3f} s can be read back; it is kept as "
             f"{part.path.name}: try another container or codec"
         )
-    moved = min(found) * time_base - first
+    moved = low * time_base - first
     if abs(moved) > tolerance:
         return (f"the container moved picture and sound by {float(moved):+.3f} s",)
     return ()
