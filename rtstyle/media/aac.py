@@ -25,8 +25,17 @@ _TOLERANCE = Fraction(1, 50)
 less is rounding of coarse time bases."""
 
 
+_MOST_SILENCE = 30
+"""Seconds of a gap that are written as silence; a longer one is a jump in the output too."""
+_LONGEST_JUMP = 6 * 3600
+"""Seconds; more is a broken clock (and more than mp4 can count between two packets)."""
+_CLOCK_JUMP = 1
+"""Seconds by which sound may overlap; more is a new clock. With a broken or new clock, the sound
+goes on where it was."""
+
+
 class AacTrack:
-    """Encodes float samples as AAC; gaps in their times become silence, overlaps are cut."""
+    """Encodes float samples as AAC; small gaps in their times become silence, overlaps are cut."""
 
     def __init__(
         self,
@@ -58,6 +67,8 @@ class AacTrack:
         self._next: int | None = None
         """Place of the first sample that was not fed yet."""
         self._pending_start = 0
+        self.damaged = 0
+        """Frames that could not be used."""
 
     def feed(self, frame: AudioFrame, seconds: Fraction | None) -> Iterator[Packet[AudioStream]]:
         """Take decoded sound that begins at ``seconds`` of the output (None: where the last
@@ -70,7 +81,14 @@ class AacTrack:
         assert self._resampler is not None
         frame.pts = None
         place = None if seconds is None else round(seconds * self._rate)
-        for piece in self._resampler.resample(frame):
+        try:
+            pieces = self._resampler.resample(frame)
+        except av.FFmpegError:
+            # A damaged frame that lies about its own format.
+            self.damaged += 1
+            self._resampler = self._kind = None
+            return
+        for piece in pieces:
             yield from self.feed_samples(piece.to_ndarray().astype(np.float32, copy=False), place)
             place = None
 
@@ -80,13 +98,25 @@ class AacTrack:
         """Take float32 ``(channels, n)`` in -1..1 whose first sample is number ``place``."""
         if self._next is None:
             self._next = place or 0
-        elif place is not None and abs(place - self._next) > _TOLERANCE * self._rate:
-            if place > self._next:
-                silence = np.zeros((self._channels, place - self._next), np.float32)
-                yield from self._append(silence)
-            else:
-                samples = samples[:, self._next - place :]
+        elif place is not None:
+            gap = place - self._next
+            if _MOST_SILENCE * self._rate < gap < _LONGEST_JUMP * self._rate:
+                yield from self._jump(place)
+            elif _TOLERANCE * self._rate < gap <= _MOST_SILENCE * self._rate:
+                yield from self._append(np.zeros((self._channels, gap), np.float32))
+            elif -_CLOCK_JUMP * self._rate < gap < -_TOLERANCE * self._rate:
+                samples = samples[:, -gap:]
         yield from self._append(samples)
+
+    def _jump(self, place: int) -> Iterator[Packet[AudioStream]]:
+        """Go on at ``place`` without writing the silence before it."""
+        if self._pending.shape[1]:
+            short = _BLOCK - self._pending.shape[1]
+            yield from self._encode(
+                np.pad(self._pending, ((0, 0), (0, short))), self._pending_start
+            )
+            self._pending = self._pending[:, :0]
+        self._next = place
 
     def _append(self, samples: npt.NDArray[np.float32]) -> Iterator[Packet[AudioStream]]:
         assert self._next is not None

@@ -88,5 +88,8 @@ class _DrawnSound:
         if until is None:
             yield from self._track.finish()
 
+    def lose(self) -> None:
+        raise AssertionError("drawn sound is never damaged")
+
     def close(self) -> None:
         self._track = None

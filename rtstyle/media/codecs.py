@@ -177,8 +177,13 @@ def _opens(library: str) -> bool:
 def encoders() -> dict[str, str | None]:
     """For every codec the library that opens here, or None."""
     return {
-        codec.name: codec.library if _opens(codec.library) else None for codec in CODECS.values()
+        name: codec.library if _opens(codec.library) else None for name, codec in CODECS.items()
     }
+
+
+def opens_here(codec: str) -> bool:
+    """Whether the codec's library opens."""
+    return _opens(CODECS[codec].library)
 
 
 def _one_of(names: tuple[str, ...]) -> str:

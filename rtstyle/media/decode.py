@@ -50,8 +50,6 @@ class Decoder:
                         reads_failed = 0
                         yield from self._decode(packet)
                 return
-            except MemoryError:
-                raise
             except av.FFmpegError:
                 # A read error: the demuxer may find its way again; twice in a row is the end.
                 reads_failed += 1
@@ -65,10 +63,6 @@ class Decoder:
             return []
         try:
             pictures = self._stream.decode(packet)
-        except (MemoryError, EOFError):
-            if packet is None:
-                return []
-            raise
         except av.FFmpegError:
             if packet is not None and packet.pts is None:
                 self._lost_untimed += 1

@@ -273,7 +273,13 @@ class VideoWriter:
                 duration = self._durations.pop(packet.pts, None)
                 if duration is not None:
                     packet.duration = duration
-            container.mux_one(packet)
+            try:
+                container.mux_one(packet)
+            except (av.InvalidDataError, av.PatchWelcomeError):
+                # A sound packet copied from a damaged source; the pictures are our own.
+                if packet.stream_index == self._stream.index or self._sound is None:
+                    raise
+                self._sound.lose()
 
     def _failed(self, error: Exception) -> OutputError:
         """Close what failed and say why; a full disk leaves the .part for whoever can use it."""
@@ -291,7 +297,7 @@ class VideoWriter:
         self._part.remove()
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(
-            f"{self._output.name}: writing failed ({reason}); try another container or codec"
+            f"{self._output.name}: writing failed ({reason}); try an .mkv name, or --audio none"
         )
 
     def _require_open(self) -> OutputContainer:

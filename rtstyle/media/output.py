@@ -21,7 +21,7 @@ from rtstyle.errors import (
     OutputExists,
     OutputNotWritable,
 )
-from rtstyle.media.codecs import CODECS, MUXERS, EncodeOptions, encoders
+from rtstyle.media.codecs import CODECS, MUXERS, EncodeOptions, encoders, opens_here
 from rtstyle.media.streams import copyable_sounds, open_container
 
 if sys.platform != "win32":
@@ -107,7 +107,7 @@ def _check_codec(output: Path, options: EncodeOptions) -> None:
             f"{output.name}: {output.suffix.lower()[1:]} does not take {codec.name}; use "
             f"--codec {' or '.join(fitting)}, or a name with {' or '.join(codec.containers)}"
         )
-    if encoders()[codec.name] is None:
+    if not opens_here(codec.name):
         there = [name for name, library in encoders().items() if library is not None]
         raise EncoderUnavailable(
             f"{codec.name} cannot be encoded here: {codec.library} is not in this build of av; "

@@ -72,6 +72,10 @@ class Sound(Protocol):
         """What is due up to ``until`` seconds of the output; None for all that is left."""
         ...
 
+    def lose(self) -> None:
+        """Count a packet that the muxer refused as damaged."""
+        ...
+
     def close(self) -> None:
         """Release the source; calling it twice is allowed."""
         ...
@@ -102,6 +106,7 @@ class SourceSound:
         """Where the source's clock starts, if it means nothing (a broadcast); else None."""
         self._tracks: dict[int, _Copy | _Encode] = {}
         self._shift = Fraction(0)
+        self._lost = 0
         self._waiting: AudioPacket | None = None
         self._demuxer: Generator[AudioPacket, None, None] | None = None
 
@@ -114,9 +119,17 @@ class SourceSound:
     def notes(self) -> tuple[str, ...]:
         """One sentence per stream left behind and per repair."""
         bumped = sum(track.repaired for track in self._tracks.values())
-        if not bumped:
-            return tuple(self._notes)
-        return (*self._notes, f"{bumped} sound packets had wrong timestamps and were moved")
+        damaged = self._lost + sum(track.damaged for track in self._tracks.values())
+        notes = list(self._notes)
+        if bumped:
+            notes.append(f"{bumped} sound packet(s) had wrong timestamps and were moved")
+        if damaged:
+            notes.append(f"{damaged} damaged sound packet(s) were left out")
+        return tuple(notes)
+
+    def lose(self) -> None:
+        """Count a packet that the muxer refused as damaged."""
+        self._lost += 1
 
     def attach(self, output: OutputContainer, shift: Fraction) -> None:
         """Add one output stream for each of the source's, with its language and disposition."""
@@ -200,8 +213,6 @@ class SourceSound:
                             continue
                         yield packet
                 return
-            except MemoryError:
-                raise
             except av.FFmpegError as error:
                 failures += 1
                 self._notes.append(
@@ -228,6 +239,7 @@ class _Copy:
 
     def __init__(self, output: OutputContainer, stream: AudioStream) -> None:
         self.repaired = 0
+        self.damaged = 0
         self._time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate)
         self._stream = output.add_stream_from_template(stream)
         _dress(self._stream, stream)
@@ -260,8 +272,6 @@ class _Copy:
 class _Encode:
     """One audio stream, decoded and encoded as AAC; times are kept to the sample."""
 
-    repaired = 0
-
     def __init__(
         self,
         output: OutputContainer,
@@ -271,6 +281,8 @@ class _Encode:
         end: Fraction | None,
     ) -> None:
         context = stream.codec_context
+        self.repaired = 0
+        self._undecodable = 0
         self._source = stream
         self._track = AacTrack(
             output,
@@ -285,8 +297,9 @@ class _Encode:
     def take(self, packet: AudioPacket, shift: Fraction) -> Iterator[AudioPacket]:
         try:
             frames = self._source.decode(packet)
-        except av.InvalidDataError:
+        except av.FFmpegError:
             # The gap is filled with silence when the next frame comes.
+            self._undecodable += 1
             return
         for frame in frames:
             yield from self._feed(frame)
@@ -299,6 +312,10 @@ class _Encode:
         for frame in frames:
             yield from self._feed(frame)
         yield from self._track.finish()
+
+    @property
+    def damaged(self) -> int:
+        return self._undecodable + self._track.damaged
 
     def _feed(self, frame: AudioFrame) -> Iterator[AudioPacket]:
         seconds = None

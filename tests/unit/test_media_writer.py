@@ -14,12 +14,14 @@ import pytest
 
 from rtstyle.errors import EncoderUnavailable, OutputError, UsageError
 from rtstyle.media import EncodeOptions, VideoWriter, encoders, open_video, write_clip
+from rtstyle.media.aac import AacTrack
 from rtstyle.types import Frame, SinkReport, Size
 from tests.clips import (
     audio_packets,
     make_clip,
     moving_picture,
     read_frames,
+    sweep,
     tone,
     video_pts,
 )
@@ -226,6 +228,49 @@ def test_sound_encoded_anew_stays_in_sync(tmp_path: Path, name: str) -> None:
         assert abs(lags[int(np.argmin(errors))]) <= 48, "more than a millisecond out of sync"
         assert min(errors) < 0.03
         assert abs(len(new) - min(len(old), 48000)) < 3000
+
+
+def test_damaged_sound_does_not_stop_the_pictures(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", frames=25, audio=True)
+    path = tmp_path / "broken.mkv"
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        copies = {s.index: target.add_stream_from_template(s, opaque=True) for s in source.streams}
+        for number, packet in enumerate(source.demux()):
+            if not packet.size:
+                continue
+            if packet.stream_index == 1 and 20 <= number < 26:
+                wrong = av.Packet(b"\x5a" * 40)
+                wrong.pts, wrong.dts, wrong.time_base = packet.pts, packet.dts, packet.time_base
+                packet = wrong
+                packet.stream = copies[1]
+            else:
+                packet.stream = copies[packet.stream_index]
+            target.mux(packet)
+    report = copy(path, tmp_path / "b.mp4", EncodeOptions(preset="ultrafast", audio="aac"))
+    assert any("damaged sound" in note for note in report.notes)
+    assert len(video_pts(tmp_path / "b.mp4")) == 25
+    samples, _ = samples_of(tmp_path / "b.mp4")
+    assert abs(len(samples) - 48000) < 3000
+    copy(path, tmp_path / "c.mkv")
+    digests = [digest for digest, _ in audio_packets(tmp_path / "c.mkv")[0]]
+    assert digests == [digest for digest, _ in audio_packets(path)[0]]
+
+
+def test_gaps_in_sound_are_filled_and_broken_clocks_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    second = sweep(1.0)[None]
+    with av.open(str(path), "w") as target:
+        track = AacTrack(target, rate=48000, channels=1)
+        for start in (0, 2, 1000, 1001, 10**6):
+            target.mux(list(track.feed_samples(second, start * 48000)))
+        target.mux(list(track.finish()))
+    with av.open(str(path)) as container:
+        starts = [float(frame.time or 0) for frame in container.decode(audio=0)]
+    steps = np.diff(starts)
+    assert len(starts) * 1024 < 6 * 48000
+    assert sorted(steps)[-2] < 0.03
+    assert 990 < max(steps) < 1000
+    assert 1002.5 < starts[-1] < 1003.1
 
 
 def test_a_range_encoded_anew_is_cut_to_the_sample(tmp_path: Path) -> None:
