@@ -267,7 +267,7 @@ def test_gaps_in_sound_are_filled_and_broken_clocks_are_not(tmp_path: Path) -> N
     with av.open(str(path)) as container:
         starts = [float(frame.time or 0) for frame in container.decode(audio=0)]
     steps = np.diff(starts)
-    assert len(starts) * 1024 < 6 * 48000
+    assert len(starts) * 1024 < 6.2 * 48000
     assert sorted(steps)[-2] < 0.03
     assert 990 < max(steps) < 1000
     assert 1002.5 < starts[-1] < 1003.1
