@@ -16,11 +16,11 @@ from rtstyle.errors import ModelError
 if TYPE_CHECKING:
     import onnx
 
-MOVING = frozenset(
-    "Cast Clip Concat Constant ConstantOfShape DepthToSpace Expand Flatten Gather Identity Max "
-    "MaxPool Min Pad Reshape Resize Shape Slice SpaceToDepth Split Squeeze Transpose Unsqueeze "
-    "Where".split()
-)
+_MOVING = """
+Cast Clip Concat Constant ConstantOfShape DepthToSpace Expand Flatten Gather Identity Max MaxPool
+Min Pad Reshape Resize Shape Slice SpaceToDepth Split Squeeze Transpose Unsqueeze Where
+"""
+MOVING = frozenset(_MOVING.split())
 """Operators that carry numbers about: bytes held as floats come out of them the same."""
 
 

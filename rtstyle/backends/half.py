@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
 HEAVY = frozenset(("Conv", "ConvTranspose", "MatMul", "Gemm"))
 """Always in half: they take the time."""
-NORMS = frozenset(
-    "BatchNormalization GroupNormalization InstanceNormalization LayerNormalization "
-    "MeanVarianceNormalization".split()
-)
+_NORMS = """
+BatchNormalization GroupNormalization InstanceNormalization LayerNormalization
+MeanVarianceNormalization
+"""
+NORMS = frozenset(_NORMS.split())
 """Computed in float32, handed on in half: the normal range of their results is small."""
-WIDE = frozenset(
-    "ConstantOfShape Erf Exp GlobalAveragePool Pow ReduceMean ReduceSum Softmax Sqrt".split()
-)
+_WIDE = """
+ConstantOfShape Erf Exp GlobalAveragePool Pow ReduceMean ReduceSum Softmax Sqrt
+"""
+WIDE = frozenset(_WIDE.split())
 """Computed in float32 and handed on so; what follows stays in float32 until a HEAVY one."""
 _UNTYPED_INPUTS = {"Resize": (1, 2)}
 """Inputs that are float32 whatever the operator computes in: region and scales."""
@@ -204,6 +206,4 @@ class _Rewriter:
     def _cast(self, source: str, result: str, *, half: bool) -> onnx.NodeProto:
         kinds = self._onnx.TensorProto
         to = kinds.FLOAT16 if half else kinds.FLOAT
-        return self._onnx.helper.make_node(
-            "Cast", [source], [result], name=f"cast_{result}", to=to
-        )
+        return self._onnx.helper.make_node("Cast", [source], [result], name=f"cast_{result}", to=to)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from rtstyle.backends import onnxruntime, openvino
+from rtstyle.backends import onnxruntime, openvino, tensorrt
 from rtstyle.backends.base import BackendStatus, Stylizer
 from rtstyle.backends.onnxruntime import OnnxRuntimeStylizer
 from rtstyle.backends.openvino import OpenVinoStylizer
+from rtstyle.backends.tensorrt import TensorRtStylizer
 from rtstyle.errors import (
+    BackendError,
     BackendOutOfMemory,
     BackendUnavailable,
     HashMismatch,
@@ -15,8 +17,9 @@ from rtstyle.errors import (
     UsageError,
 )
 from rtstyle.styles.spec import StyleSpec
+from rtstyle.types import Size
 
-BACKENDS = ("auto", "openvino", "onnxruntime")
+BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -25,8 +28,9 @@ def load_stylizer(
 ) -> Stylizer:
     """Load a style into a backend.
 
-    ``auto`` takes ONNX Runtime on a CUDA device, else OpenVINO, else ONNX Runtime on the processor,
-    the first that is installed, works and has the precision; ``info.reason`` says which and why.
+    ``auto`` takes TensorRT, else ONNX Runtime on a CUDA device, else OpenVINO, else ONNX Runtime on
+    the processor: the first that is installed, works and has the precision; ``info.reason`` says
+    which and why.
     ``threads`` bounds the processor threads of the net, None leaving it to the backend.
 
     Raises UsageError for an unknown option, BackendUnavailable where what was asked for is not
@@ -41,6 +45,8 @@ def load_stylizer(
     requested = f"{backend}/{precision}"
     if backend == "openvino":
         return OpenVinoStylizer(spec, precision=precision, threads=threads, requested=requested)
+    if backend == "tensorrt":
+        return TensorRtStylizer(spec, precision=precision, threads=threads, requested=requested)
     if backend == "onnxruntime":
         return _onnxruntime(spec, precision, threads, requested)
     return _auto(spec, precision, threads, requested)
@@ -48,13 +54,14 @@ def load_stylizer(
 
 def available_backends() -> tuple[BackendStatus, ...]:
     """What each backend is and can do on this machine, in the order ``auto`` prefers."""
-    return openvino.status(), onnxruntime.status()
+    return tensorrt.status(), openvino.status(), onnxruntime.status()
 
 
 def _auto(spec: StyleSpec, precision: str, threads: int | None, requested: str) -> Stylizer:
     passed_over: list[str] = []
-    if (found := _cuda(spec, precision, threads, requested, passed_over)) is not None:
-        return found
+    for on_gpu in (_tensorrt, _cuda):
+        if (found := on_gpu(spec, precision, threads, requested, passed_over)) is not None:
+            return found
     try:
         return OpenVinoStylizer(
             spec,
@@ -95,6 +102,38 @@ def _onnxruntime(spec: StyleSpec, precision: str, threads: int | None, requested
         requested=requested,
         reason="; ".join(["ONNX Runtime was asked for", *passed_over]),
     )
+
+
+def _tensorrt(
+    spec: StyleSpec,
+    precision: str,
+    threads: int | None,
+    requested: str,
+    passed_over: list[str],
+) -> Stylizer | None:
+    """The style in TensorRT, where it has run once; None where it cannot, and why, as ``_cuda``."""
+    if not tensorrt.is_installed() or precision not in ("auto", *tensorrt.PRECISIONS):
+        return None
+    try:
+        stylizer = TensorRtStylizer(
+            spec,
+            precision=precision,
+            threads=threads,
+            requested=requested,
+            reason="there is an NVIDIA GPU",
+        )
+        try:
+            # What compiles nowhere shows only when it is compiled: here, where there is a way out.
+            stylizer.warm_up(spec.size_rule.fit(Size(1, 1)))
+        except BaseException:
+            stylizer.close()
+            raise
+    except (HashMismatch, UnsafeModel):
+        raise
+    except (BackendError, ModelError) as error:
+        passed_over.append(f"not in TensorRT because {error}")
+        return None
+    return stylizer
 
 
 def _cuda(
