@@ -169,7 +169,7 @@ class BackendInfo:
     """Which backend runs, and why."""
 
     name: str
-    """``openvino``, ``onnxruntime``, ``fake``."""
+    """``openvino``, ``onnxruntime``, ``tensorrt``, ``tensorrt-rtx``, ``fake``."""
     device: str
     """As the backend names it: ``CPU``, ``CUDA:0``."""
     precision: str

@@ -1,4 +1,4 @@
-"""Runs a style on pixels: OpenVINO, ONNX Runtime, or a fake for tests."""
+"""Runs a style on pixels: TensorRT, OpenVINO, ONNX Runtime, or a fake for tests."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ OPENCV_WHEELS = (
 )
 BASE = ("numpy", "av", "click")
 SHOWN = ("rtstyle", "numpy", "av", "click", *OPENCV_WHEELS, *RUNTIME_WHEELS)
-SHOWN_OPTIONAL = ("openvino", "onnx", "torch", "tensorrt", "tensorrt-rtx")
+SHOWN_OPTIONAL = ("openvino", "onnx", "torch", "tensorrt", "tensorrt-rtx", "cuda-bindings")
 
 _FFMPEG_LIBRARY = re.compile(
     r"(?:lib)?(av(?:codec|format|util|filter|device)|swscale|swresample)"

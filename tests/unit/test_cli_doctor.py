@@ -225,7 +225,11 @@ def test_json_holds_what_the_text_says() -> None:
     found = json.loads(result.output)
     assert found["can_run"] is True
     assert found["codecs"]["h264"] == "libx264"
-    assert {backend["name"] for backend in found["backends"]} == {"openvino", "onnxruntime"}
+    assert {backend["name"] for backend in found["backends"]} == {
+        "openvino",
+        "onnxruntime",
+        "tensorrt",
+    }
     assert found["versions"]["rtstyle"] == found["rtstyle"]
 
 
