@@ -6,13 +6,17 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import click
 
+from benchmarks.gpu import measure_gpu
+from benchmarks.material import random_pack
 from benchmarks.memory import measure_memory
 from benchmarks.video import measure_video
 from rtstyle.errors import RtstyleError
+from rtstyle.styles import bundled_styles, find_style
 from rtstyle.types import Size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,6 +123,64 @@ def video(
 def memory(*, style: str | None, frames: tuple[int, int], size: Size, record: Path | None) -> None:
     """Peak memory of a conversion at two lengths, each in a fresh process."""
     measure_memory(style=style, frames=frames, size=size, record=record, command=_command())
+
+
+@benchmarks.command()
+@click.option(
+    "--style",
+    "styles",
+    metavar="NAME|PACKDIR",
+    multiple=True,
+    help="A style that runs; may be repeated.  [default: every bundled one]",
+)
+@click.option(
+    "--size",
+    "sizes",
+    default=("640x360", "1280x720", "1920x1080"),
+    show_default=True,
+    multiple=True,
+    type=SizeType(),
+)
+@click.option(
+    "--seconds",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How long each is run once it is warm.",
+)
+@click.option("--rehearse", is_flag=True, help="Run what runs on the processor too.")
+@click.option(
+    "--record",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write a JSON record of the run into this folder.",
+)
+def gpu(
+    *,
+    styles: tuple[str, ...],
+    sizes: tuple[Size, ...],
+    seconds: float,
+    rehearse: bool,
+    record: Path | None,
+) -> None:
+    """Every style on every GPU backend and precision there is: speed, latency, truth.
+
+    What is not there is said and passed over. Without a bundled style a net of random weights runs.
+    """
+    with TemporaryDirectory() as scratch:
+        chosen = [find_style(style) for style in styles] or list(bundled_styles())
+        if not chosen:
+            folder = Path(scratch)
+            pack = random_pack(folder / "pack", folder / "random.safetensors", width=16)
+            chosen = [find_style(pack)]
+        measure_gpu(
+            styles=chosen,
+            sizes=sizes,
+            seconds=seconds,
+            rehearse=rehearse,
+            record=record,
+            command=_command(),
+        )
 
 
 def _command() -> str:

@@ -13,7 +13,18 @@ from typing import Any
 from rtstyle import __version__
 from rtstyle.backends import processor_features
 
-PACKAGES = ("numpy", "av", "opencv-python-headless", "onnxruntime", "openvino", "torch")
+PACKAGES = (
+    "numpy",
+    "av",
+    "opencv-python-headless",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "torch",
+    "tensorrt",
+    "tensorrt-rtx",
+    "cuda-bindings",
+)
 
 
 def machine() -> dict[str, Any]:

@@ -347,7 +347,8 @@ class Context:
     """IExecutionContext."""
 
     def __init__(self, engine: SimulatedEngine) -> None:
-        self._engine, self._shape = engine, (0,)
+        self._engine = engine
+        self._shape: tuple[int, ...] = ()
         self._addresses: dict[str, int] = {}
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
@@ -372,7 +373,7 @@ class Context:
         def run() -> None:
             if machine.refuses_to_run:
                 raise RuntimeError(machine.refuses_to_run)
-            batch = np.frombuffer(machine.at(source), np.uint8, count).reshape(shape)
+            batch = np.ctypeslib.as_array(machine.at(source))[:count].reshape(shape)
             painted = np.ascontiguousarray(self._infer(batch))
             ctypes.memmove(result, painted.ctypes.data, count)
 

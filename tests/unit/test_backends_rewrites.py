@@ -55,7 +55,9 @@ def kinds(model: bytes) -> dict[str, int]:
 
 
 def node(kind: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
-    return helper.make_node(kind, inputs.split(), [output], **attributes)
+    made = helper.make_node(kind, inputs.split(), [output])
+    made.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+    return made
 
 
 def in_bytes() -> bytes:
