@@ -26,6 +26,8 @@ RtstyleError                    1
 Messages are one line: what happened, where, and the remedy. Programming mistakes stay ValueError,
 TypeError and RuntimeError. Exit codes that are not errors: 0 success, 8 finished with loss
 (see RunReport), 130 interrupted.
+
+Interrupted is a KeyboardInterrupt, and so not an error either.
 """
 
 EXIT_FINISHED_WITH_LOSS = 8
@@ -132,3 +134,13 @@ class CameraBusy(CameraError):
 
 class CameraLost(CameraError):
     """The camera stopped giving pictures."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended a conversion, and what was done is kept; str() is one line."""
+
+    def __init__(self, message: str, *, kept: str, frames: int) -> None:
+        """``kept``: the file with what was done; ``frames``: how many pictures are in it."""
+        super().__init__(message)
+        self.kept = kept
+        self.frames = frames

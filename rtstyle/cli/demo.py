@@ -77,7 +77,15 @@ def demo(*, style: str | None, folder: Path, overwrite: bool) -> None:
             sample_rate=SOUND_RATE,
         )
         with ProgressDisplay(sys.stderr) as display:
-            report = stylize_video(sample, stylized, None, stylizer=stylizer, progress=display)
+            report = stylize_video(
+                sample,
+                stylized,
+                None,
+                stylizer=stylizer,
+                progress=display,
+                # It would lie in the folder of work, which goes with the run.
+                keep_partial=False,
+            )
         write_image(picture, before_after(_frame(sample), _frame(stylized)))
         for name in NAMES:
             os.replace(Path(work) / name, folder / name)

@@ -109,7 +109,7 @@ class RtstyleGroup(click.Group):
             _mute_stdout()
             ctx.exit(EXIT_BROKEN_PIPE)
         except KeyboardInterrupt as error:
-            _fail(ctx, error, "interrupted", EXIT_INTERRUPTED)
+            _fail(ctx, error, str(error) or "interrupted", EXIT_INTERRUPTED)
         except RtstyleError as error:
             _fail(ctx, error, str(error), error.exit_code)
         except ModuleNotFoundError as error:

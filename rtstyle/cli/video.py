@@ -23,8 +23,12 @@ Examples:
   rtstyle video film.mkv -o minute.mkv --start 1:00 --end 2:00
 
 
-Ctrl-C stops the run and leaves no unfinished file behind. Exit codes: 0 done, 2 usage,
-3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost, 130 interrupted.
+Ctrl-C stops the run and keeps what was done, with its sound, beside OUTPUT: painted.partial.mp4
+for painted.mp4 (painted.partial-2.mp4 where that is taken, unless --overwrite is given). Ctrl-C
+a second time stops at once and keeps nothing. OUTPUT itself is there only once it is whole.
+
+Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost,
+130 interrupted.
 """
 
 

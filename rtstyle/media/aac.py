@@ -23,8 +23,9 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "
 _TOLERANCE = Fraction(1, 50)
 """Seconds by which a frame may miss its place before silence is put in or samples are dropped;
 less is rounding of coarse time bases."""
-
-
+_SOURCE_RATES = range(1000, 768_001)
+"""Samples a second that a source may have. A damaged header can say 1, and then one packet would
+become an hour of samples in memory."""
 _MOST_SILENCE = 30
 """Seconds of a gap that are written as silence; a longer one is a jump in the output too."""
 _LONGEST_JUMP = 6 * 3600
@@ -73,6 +74,9 @@ class AacTrack:
     def feed(self, frame: AudioFrame, seconds: Fraction | None) -> Iterator[Packet[AudioStream]]:
         """Take decoded sound that begins at ``seconds`` of the output (None: where the last
         ended)."""
+        if frame.sample_rate not in _SOURCE_RATES:
+            self.damaged += 1
+            return
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             yield from self._flush_resampler()
@@ -137,9 +141,16 @@ class AacTrack:
             start += _BLOCK
         self._pending_start = start
 
+    def cut(self, end: Fraction) -> None:
+        """Keep nothing from ``end``, in seconds of the output, on."""
+        place = round(end * self._rate)
+        self._end = place if self._end is None else min(self._end, place)
+
     def finish(self) -> Iterator[Packet[AudioStream]]:
         """Encode what is left."""
         yield from self._flush_resampler()
+        if self._end is not None:
+            self._pending = self._pending[:, : max(0, self._end - self._pending_start)]
         if self._pending.shape[1]:
             yield from self._encode(self._pending, self._pending_start)
             self._pending = self._pending[:, :0]

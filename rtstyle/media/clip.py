@@ -88,6 +88,12 @@ class _DrawnSound:
         if until is None:
             yield from self._track.finish()
 
+    def end(self, at: Fraction) -> Iterator[AudioPacket]:
+        assert self._track is not None
+        self._track.cut(at)
+        yield from self.packets(at)
+        yield from self._track.finish()
+
     def lose(self) -> None:
         raise AssertionError("drawn sound is never damaged")
 

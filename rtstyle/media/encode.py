@@ -35,6 +35,9 @@ _MAX_AV1_RATE = Fraction(240)
 _MATRIX_RGB = 0
 _FINE_MOVIE = 48_000
 _FINEST_MOVIE = 1_000_000
+_MOST_HELD_BACK = 1_000_000
+"""Microseconds of pictures that wait in memory for sound that has a gap or has ended; by default
+ten seconds, which are gigabytes of lossless 4K."""
 
 
 class VideoWriter:
@@ -65,6 +68,7 @@ class VideoWriter:
         """
         check_output(output, source=source, overwrite=overwrite, options=options)
         self._output, self._info, self._options = output, info, options
+        self._source = source
         self._tick = info.time_base if _is_sane(info.time_base) else _FINEST_TICK
         self._start = start
         self._notes: list[str] = []
@@ -73,6 +77,7 @@ class VideoWriter:
         self._first: int | None = None
         self._last: int | None = None
         self._moved = 0
+        self._shown_until = Fraction(0)
         self._container: OutputContainer | None = None
         self._sound: Sound | None = sound
         self._part = PartFile(output, overwrite=overwrite)
@@ -108,10 +113,9 @@ class VideoWriter:
             if frame.duration is not None:
                 ticks = _in_ticks(frame.duration, frame.time_base, self._tick)
                 self._durations[pts - self._moved] = max(1, ticks)
+            self._shown_until = self._end_of(frame, pts - self._moved)
             self._count += 1
-            self._mux(container, self._stream.encode(picture))
-            if self._sound is not None:
-                self._mux(container, self._sound.packets((pts - self._moved) * self._tick))
+            self._mux_pictures(container, self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
 
@@ -121,22 +125,52 @@ class VideoWriter:
         Raises OutputError where no frame was written or the file does not hold what was written,
         OutputExists where the name was taken meanwhile, DiskFull.
         """
-        container = self._require_open()
-        if self._count == 0:
+        if self._count == 0 and self._container is not None:
             self.abort()
             raise OutputError(f"{self._output.name}: no frame to write; nothing was made")
+        self._complete(cut=False)
         try:
-            self._mux(container, self._stream.encode(None))
+            size = self._part.place()
+        except OSError as error:
+            raise self._failed(error) from error
+        return self._report(self._output, size)
+
+    def finish_early(self) -> SinkReport | None:
+        """Keep what was written so far as ``<stem>.partial<ext>``, its sound ending with its
+        pictures; the output's own name stays as it was.
+
+        Where that name is taken, a number is added; with ``overwrite`` it is replaced. None, and
+        no file, where nothing was written. Raises OutputError and DiskFull as ``finish`` does.
+        """
+        self._require_open()
+        if self._count == 0:
+            self.abort()
+            return None
+        self._complete(cut=True)
+        try:
+            path, size = self._part.place_partial(self._source)
+        except OSError as error:
+            raise self._failed(error) from error
+        if not self._output.is_symlink():
+            path = self._output.with_name(path.name)
+        return self._report(path, size)
+
+    def _complete(self, *, cut: bool) -> None:
+        """Write all that is pending and close and check the file."""
+        container = self._require_open()
+        assert self._first is not None
+        assert self._last is not None
+        try:
+            self._mux_pictures(container, self._stream.encode(None))
             if self._sound is not None:
-                self._mux(container, self._sound.packets(None))
+                rest = self._sound.end(self._shown_until) if cut else self._sound.packets(None)
+                self._mux_sound(container, rest)
             self._container = None
             container.close()
         except (av.FFmpegError, OSError) as error:
             self._container = container
             raise self._failed(error) from error
         self._release_sound()
-        assert self._first is not None
-        assert self._last is not None
         note = check_written(
             self._part,
             name=self._output.name,
@@ -145,13 +179,9 @@ class VideoWriter:
             last=(self._last - self._moved) * self._tick,
         )
         self._notes.extend(note)
-        try:
-            size = self._part.place()
-        except OSError as error:
-            raise self._failed(error) from error
-        return SinkReport(
-            path=str(self._output), frames=self._count, bytes=size, notes=tuple(self._notes)
-        )
+
+    def _report(self, path: Path, size: int) -> SinkReport:
+        return SinkReport(path=str(path), frames=self._count, bytes=size, notes=tuple(self._notes))
 
     def abort(self) -> None:
         """Give up: nothing stays, neither under the name nor as ``.part``. Twice is allowed."""
@@ -184,9 +214,9 @@ class VideoWriter:
 
     def _open_container(self) -> OutputContainer:
         muxer = muxer_of(self._output)
-        options: dict[str, str] = {}
+        options = {"max_interleave_delta": str(_MOST_HELD_BACK)}
         if muxer in ("mp4", "mov"):
-            options = {"movflags": "+faststart", "movie_timescale": str(self._movie_ticks())}
+            options |= {"movflags": "+faststart", "movie_timescale": str(self._movie_ticks())}
         return av.open(literal_url(self._part.path), "w", format=muxer, container_options=options)
 
     def _movie_ticks(self) -> int:
@@ -263,22 +293,29 @@ class VideoWriter:
         if self._sound is not None:
             self._sound.attach(container, self._moved * self._tick)
 
-    def _mux(
-        self,
-        container: OutputContainer,
-        packets: Iterable[Packet[VideoStream]] | Iterable[AudioPacket],
+    def _mux_pictures(
+        self, container: OutputContainer, packets: Iterable[Packet[VideoStream]]
     ) -> None:
+        """Write pictures, each followed by the sound that is due with it.
+
+        Sound keeps pace with what the encoder gives, not with what it is given, since the muxer
+        holds back whatever runs ahead.
+        """
         for packet in packets:
-            if packet.stream_index == self._stream.index and packet.pts is not None:
-                duration = self._durations.pop(packet.pts, None)
-                if duration is not None:
-                    packet.duration = duration
+            if packet.pts is not None:
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
+            time = None if packet.dts is None else packet.dts * packet.time_base
+            container.mux_one(packet)
+            if self._sound is not None and time is not None:
+                self._mux_sound(container, self._sound.packets(time))
+
+    def _mux_sound(self, container: OutputContainer, packets: Iterable[AudioPacket]) -> None:
+        assert self._sound is not None
+        for packet in packets:
             try:
                 container.mux_one(packet)
             except (av.InvalidDataError, av.PatchWelcomeError):
-                # A sound packet copied from a damaged source; the pictures are our own.
-                if packet.stream_index == self._stream.index or self._sound is None:
-                    raise
+                # A packet copied from a damaged source; the pictures are our own.
                 self._sound.lose()
 
     def _failed(self, error: Exception) -> OutputError:
@@ -299,6 +336,12 @@ class VideoWriter:
         return OutputError(
             f"{self._output.name}: writing failed ({reason}); try an .mkv name, or --audio none"
         )
+
+    def _end_of(self, frame: Frame, pts: int) -> Fraction:
+        """Seconds of the output at which a frame shown at ``pts`` ends."""
+        if frame.duration is not None:
+            return pts * self._tick + frame.duration * frame.time_base
+        return pts * self._tick + 1 / (self._info.average_rate or Fraction(25))
 
     def _require_open(self) -> OutputContainer:
         if self._container is None:

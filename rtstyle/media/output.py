@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -153,6 +155,13 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
+def partial_names(output: Path) -> Iterator[Path]:
+    """What an interrupted run may leave: ``<stem>.partial<ext>``, ``<stem>.partial-2<ext>``..."""
+    yield output.with_name(f"{output.stem}.partial{output.suffix}")
+    for number in itertools.count(2):
+        yield output.with_name(f"{output.stem}.partial-{number}{output.suffix}")
+
+
 def _lock(descriptor: int) -> bool:
     """Take the file for this process alone; True also where the system has no such locks."""
     if sys.platform != "win32":
@@ -220,29 +229,58 @@ class PartFile:
 
     def place(self) -> int:
         """Give the finished file its final name; return its size in bytes."""
-        assert self._lock is not None
-        os.fsync(self._lock)
-        size = os.fstat(self._lock).st_size
+        size = self._sync()
         if self._overwrite:
             os.replace(self.path, self._final)
         else:
-            self._place_new()
+            try:
+                self._place_new(self._final)
+            except FileExistsError:
+                self._unlock()
+                raise OutputExists(
+                    f"{self._final.name} appeared while it was being written; "
+                    f"the result is kept as {self.path.name}"
+                ) from None
         self._unlock()
         return size
 
-    def _place_new(self) -> None:
+    def place_partial(self, source: Path | None) -> tuple[Path, int]:
+        """Name it ``<stem>.partial<ext>``, or with a number where that is taken.
+
+        With ``overwrite`` that name is replaced, unless it is the ``source``.
+        """
+        size = self._sync()
+        for name in partial_names(self._final):
+            if (
+                self._overwrite
+                and name.is_file()
+                and not (source is not None and _same_file(name, source))
+            ):
+                os.replace(self.path, name)
+                break
+            with contextlib.suppress(FileExistsError):
+                self._place_new(name)
+                break
+        self._unlock()
+        return name, size
+
+    def _sync(self) -> int:
+        assert self._lock is not None
+        os.fsync(self._lock)
+        return os.fstat(self._lock).st_size
+
+    def _place_new(self, name: Path) -> None:
+        """Take a name that is free; raises FileExistsError where it is not."""
         try:
             # Unlike a rename, a link never replaces a file that appeared meanwhile.
-            os.link(self.path, self._final)
+            os.link(self.path, name)
         except FileExistsError:
-            self._unlock()
-            raise OutputExists(
-                f"{self._final.name} appeared while it was being written; "
-                f"the result is kept as {self.path.name}"
-            ) from None
+            raise
         except OSError:
             # A file system without hard links.
-            os.replace(self.path, self._final)
+            if os.path.lexists(name):
+                raise FileExistsError(str(name)) from None
+            os.replace(self.path, name)
         else:
             os.unlink(self.path)
 

@@ -29,6 +29,8 @@ from rtstyle.media.streams import (
 AudioPacket: TypeAlias = "Packet[AudioStream]"
 
 _SEEK_MARGIN = Fraction(2)
+_STRAGGLING = Fraction(1)
+"""Seconds by which packets of two streams may lie in the wrong order in a file."""
 _QUICKTIME_LANGUAGES = {
     "ces": "cze",
     "deu": "ger",
@@ -70,6 +72,10 @@ class Sound(Protocol):
 
     def packets(self, until: Fraction | None) -> Iterator[AudioPacket]:
         """What is due up to ``until`` seconds of the output; None for all that is left."""
+        ...
+
+    def end(self, at: Fraction) -> Iterator[AudioPacket]:
+        """The last packets, where the output ends early: none begins at ``at`` seconds or later."""
         ...
 
     def lose(self) -> None:
@@ -168,6 +174,21 @@ class SourceSound:
             for track in self._tracks.values():
                 yield from track.finish()
 
+    def end(self, at: Fraction) -> Iterator[AudioPacket]:
+        """The last packets, where the output ends early: none begins at ``at`` seconds or later."""
+        for track in self._tracks.values():
+            track.cut(at)
+        while self._demuxer is not None:
+            packet = self._waiting or next(self._demuxer, None)
+            self._waiting = None
+            time = None if packet is None else _seconds(packet)
+            if packet is None or time is None or time - self._shift > at + _STRAGGLING:
+                break
+            if time - self._shift < at:
+                yield from self._tracks[packet.stream_index].take(packet, self._shift)
+        for track in self._tracks.values():
+            yield from track.finish()
+
     def close(self) -> None:
         """Release the source; calling it twice is allowed."""
         # A packet or demuxer must not outlive its container.
@@ -265,6 +286,9 @@ class _Copy:
         packet.stream = self._stream
         yield packet
 
+    def cut(self, end: Fraction) -> None:
+        """Nothing is held back that could be cut."""
+
     def finish(self) -> Iterator[AudioPacket]:
         return iter(())
 
@@ -303,6 +327,10 @@ class _Encode:
             return
         for frame in frames:
             yield from self._feed(frame)
+
+    def cut(self, end: Fraction) -> None:
+        """Keep nothing from ``end``, in seconds of the output, on."""
+        self._track.cut(end)
 
     def finish(self) -> Iterator[AudioPacket]:
         try:

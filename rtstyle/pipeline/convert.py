@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
-from rtstyle.pipeline.stage import prefetch
+from rtstyle.pipeline.stage import StageClosedError, prefetch
 from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
 from rtstyle.types import Frame, Pixels
 
@@ -37,17 +37,18 @@ def convert(
     stats: ConversionStats,
     frames_expected: int | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> None:
-    """Write every frame of ``source`` into ``sink``, painted.
+    stop: threading.Event | None = None,
+) -> bool:
+    """Write every frame of ``source`` into ``sink``, painted; False where ``stop`` ended it early.
 
     Decoding and painting run in threads of their own. Encoding runs in the calling thread: it is
     the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
     and ``progress`` (called once before the first and after each frame) needs no lock. Whatever
-    any stage raises is raised here once both threads have ended. The sink is neither finished
-    nor aborted.
+    any stage raises is raised here once both threads have ended. Once ``stop`` is set, the frame
+    that is being written is the last. The sink is neither finished nor aborted.
     """
     meter = ProgressMeter(frames_expected)
-    stop = threading.Event()
+    stop = stop or threading.Event()
     if progress is not None:
         progress(meter.at(0))
     with (
@@ -56,12 +57,16 @@ def convert(
             _painted(frames, paint, stats.stylize), QUEUE_DEPTH, name="stylize", stop=stop
         ) as painted,
     ):
-        for frame in painted:
-            with stats.encode.item():
-                sink.write(frame)
-            stats.shown_until = (frame.pts + (frame.duration or 0)) * frame.time_base
-            if progress is not None:
-                progress(meter.at(stats.encode.items))
+        try:
+            for frame in painted:
+                with stats.encode.item():
+                    sink.write(frame)
+                stats.shown_until = (frame.pts + (frame.duration or 0)) * frame.time_base
+                if progress is not None:
+                    progress(meter.at(stats.encode.items))
+        except StageClosedError:
+            return False
+    return True
 
 
 def _painted(

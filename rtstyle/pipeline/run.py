@@ -9,16 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 
 from rtstyle.backends import Stylizer
-from rtstyle.errors import UsageError
+from rtstyle.errors import Interrupted, UsageError
 from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats, convert
+from rtstyle.pipeline.interrupt import stop_on_interrupt
 from rtstyle.pipeline.stats import Progress
 from rtstyle.types import (
     DEFAULT_LIMITS,
     BackendInfo,
     Limits,
     RunReport,
+    SinkReport,
     SourceHealth,
     VideoInfo,
 )
@@ -51,6 +53,7 @@ def stylize_video(
     progress: Callable[[Progress], None] | None = None,
     on_backend: Callable[[BackendInfo], None] | None = None,
     stylizer: Stylizer | None = None,
+    keep_partial: bool = True,
 ) -> RunReport:
     """Stylize the video ``source`` into the file ``output``, with its sound, and report.
 
@@ -62,8 +65,14 @@ def stylize_video(
     ``end`` are seconds from the source's first picture; frames with start <= t < end are taken.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
-    calling thread. KeyboardInterrupt, and whatever a callback raises, ends the run within the
-    frame in work.
+    calling thread; whatever they raise ends the run.
+
+    The first Ctrl-C ends the run after the frame in work: what was done is kept, with its sound,
+    as ``<stem>.partial<ext>`` beside the output, and Interrupted (a KeyboardInterrupt) says so;
+    where that name is taken a number is added, or with ``overwrite`` it is replaced. The second
+    Ctrl-C ends it at once and keeps nothing, as the first does without ``keep_partial``. A
+    program with a handler of its own for the signal is not disturbed: what that raises ends the
+    run, and nothing is kept.
 
     Raises UsageError, InputError, OutputError, ModelError and BackendError. What can be refused
     is refused before anything is decoded or loaded. A failed run leaves nothing under the name
@@ -86,23 +95,29 @@ def stylize_video(
             on_backend(info)
         brush.warm_up(video.info.size)
         began = time.perf_counter()
-        with VideoWriter(
-            output,
-            video.info,
-            options,
-            source=source,
-            start=begin,
-            end=finish,
-            overwrite=overwrite,
-        ) as sink:
-            convert(
+        expected = expected_frames(video.info, begin, finish)
+        with (
+            stop_on_interrupt() as stop,
+            VideoWriter(
+                output,
+                video.info,
+                options,
+                source=source,
+                start=begin,
+                end=finish,
+                overwrite=overwrite,
+            ) as sink,
+        ):
+            if not convert(
                 video,
                 sink,
                 brush,
                 stats=stats,
-                frames_expected=expected_frames(video.info, begin, finish),
+                frames_expected=expected,
                 progress=progress,
-            )
+                stop=stop,
+            ):
+                raise _interrupted(sink.finish_early() if keep_partial else None, expected)
             with stats.encode.busy():
                 written = sink.finish()
         seconds = time.perf_counter() - began
@@ -134,6 +149,18 @@ def stylize_video(
         },
         notes=(*losses, *repairs(video.health), *written.notes),
         finished_with_loss=bool(losses),
+    )
+
+
+def _interrupted(kept: SinkReport | None, expected: int | None) -> KeyboardInterrupt:
+    if kept is None:
+        return KeyboardInterrupt()
+    total = "" if expected is None else f" of {expected}"
+    return Interrupted(
+        f"interrupted after {kept.frames}{total} frames; "
+        f"what was done is kept as {Path(kept.path).name}",
+        kept=kept.path,
+        frames=kept.frames,
     )
 
 

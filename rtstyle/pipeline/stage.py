@@ -17,6 +17,10 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.05
 
 
+class StageClosedError(RuntimeError):
+    """A stage was asked for an item after it, or one that shares its ``stop``, was closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _End:
     """The worker's last word."""
@@ -55,7 +59,7 @@ class Prefetch(Generic[T]):
     def __next__(self) -> T:
         """The next item; the worker's own exception where it failed.
 
-        Raises RuntimeError once closed, so that a stage downstream cannot take it for the end.
+        Raises StageClosedError once closed, so that a stage downstream cannot take it for the end.
         """
         if self._ended:
             raise StopIteration
@@ -71,7 +75,7 @@ class Prefetch(Generic[T]):
             if item.error is not None:
                 raise item.error
             raise StopIteration
-        raise RuntimeError(f"{self._thread.name} was closed")
+        raise StageClosedError(f"{self._thread.name} was closed")
 
     @property
     def ahead(self) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -145,19 +147,37 @@ def interrupted_run(folder: Path, numbers: list[int], *, pack: Path) -> tuple[in
         return child.returncode, stderr, time.monotonic() - began
 
 
-@pytest.mark.parametrize(
-    "numbers",
-    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2],
-    ids=["interrupt", "terminate", "twice"],
-)
-def test_a_signal_ends_the_run_and_leaves_nothing(
-    tmp_path: Path, pack: Path, numbers: list[int]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_and_keeps_what_was_done(
+    tmp_path: Path, pack: Path, number: int
 ) -> None:
-    code, stderr, seconds = interrupted_run(tmp_path, numbers, pack=pack)
+    code, stderr, seconds = interrupted_run(tmp_path, [number], pack=pack)
     assert code == 130, stderr
     assert seconds < 3
-    assert [path.name for path in tmp_path.glob("*.*")] == ["in.mp4"]
-    assert stderr.splitlines()[-1] == "rtstyle: interrupted"
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["in.mp4", "out.partial.mp4"]
+    told = re.fullmatch(
+        r"rtstyle: interrupted after (\d+) of 400 frames; "
+        r"what was done is kept as out\.partial\.mp4",
+        stderr.splitlines()[-1],
+    )
+    assert told is not None, stderr
+    frames = int(told[1])
+    assert 0 < frames < 400
+    clip, kept = tmp_path / "in.mp4", tmp_path / "out.partial.mp4"
+    assert video_pts(kept) == video_pts(clip)[:frames]
+    sound = audio_packets(kept)[0]
+    assert sound == audio_packets(clip)[0][: len(sound)]
+    assert abs(sound[-1][1] - Fraction(frames, 25)) < Fraction(1, 25)
+
+
+def test_two_signals_end_the_run_at_once(tmp_path: Path, pack: Path) -> None:
+    code, stderr, seconds = interrupted_run(tmp_path, [signal.SIGINT] * 2, pack=pack)
+    assert code == 130, stderr
+    assert seconds < 3
+    # What the first one saves may be whole before the second one comes.
+    left = {path.name for path in tmp_path.glob("*.*")}
+    assert left - {"out.partial.mp4"} == {"in.mp4"}
+    assert stderr.splitlines()[-1].startswith("rtstyle: interrupted")
     assert "Traceback" not in stderr
 
 
