@@ -5,15 +5,31 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from rtstyle.backends import available_backends, load_stylizer, tensorrt
 from rtstyle.backends.cuda import CudaError, Gpu, GpuFacts, gpu_facts
-from rtstyle.backends.tensorrt import TensorRtStylizer, choose_precision, profile_for
-from rtstyle.backends.tensorrt_engine import FULL, RTX, Profile
+from rtstyle.backends.tensorrt import (
+    TensorRtStylizer,
+    choose_precision,
+    profile_for,
+    typed_graph,
+)
+from rtstyle.backends.tensorrt_engine import (
+    FULL,
+    RTX,
+    EngineError,
+    Package,
+    Profile,
+    architectures,
+    build_engine,
+    check_graph,
+)
 from rtstyle.errors import (
     BackendError,
     BackendOutOfMemory,
@@ -24,7 +40,7 @@ from rtstyle.errors import (
 from rtstyle.styles import SizeRule, StyleSpec, find_style
 from rtstyle.types import Size
 from tests.gpu import Machine, simulate_gpu
-from tests.nets import conv_net, identity_net, invert_net, make_pack
+from tests.nets import build, conv_net, halving_net, identity_net, invert_net, make_pack
 
 
 @pytest.fixture
@@ -283,6 +299,8 @@ def test_cuda_bindings_missing_or_broken(
     package.mkdir(parents=True)
     if broken:
         (package / "bindings.py").write_text("raise OSError('libcudart: wrong version')")
+    else:
+        monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     words = "wrong version.*--force-reinstall" if broken else 'pip install "cuda-bindings'
     with pytest.raises(BackendUnavailable, match=words):
@@ -394,6 +412,35 @@ def test_a_copy_waits_for_what_runs_before_it(machine: Machine) -> None:
 
 def test_a_gpu_names_its_architecture() -> None:
     assert str(GpuFacts("NVIDIA H200", (9, 0))) == "NVIDIA H200 (SM90)"
+
+
+@pytest.mark.parametrize("precision", tensorrt.PRECISIONS)
+@pytest.mark.parametrize("net", [conv_net, halving_net, identity_net, invert_net])
+def test_the_real_compiler_takes_the_rewritten_graphs(
+    net: Callable[[], bytes], precision: str
+) -> None:
+    """TensorRT for RTX compiles without a GPU."""
+    module = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    package = Package(RTX, str(module.__version__), module)
+    assert "SM89" in architectures(package)
+    profile = profile_for((1, 36, 64), SizeRule(minimum=4, multiple_of=4))
+    graph = typed_graph(net(), name="n", precision=precision)
+    engine = build_engine(package, graph, profile, architecture="SM89", threads=1)
+    assert len(engine) > 1000
+    with pytest.raises(EngineError, match=r"Transpose|node|Invalid|Parse"):
+        check_graph(package, bytes_moved_about())
+    impossible = Profile((1, 64, 64), (1, 32, 32), (1, 64, 64))
+    with pytest.raises(EngineError, match="rofile"):
+        build_engine(package, graph, impossible, architecture="SM89")
+
+
+def bytes_moved_about() -> bytes:
+    """Within the contract of a style, and nothing TensorRT can parse as it stands."""
+    nodes = [
+        helper.make_node("Transpose", ["frame"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Transpose", ["planes"], ["stylized"], perm=[0, 2, 3, 1]),
+    ]
+    return build(nodes)
 
 
 @pytest.mark.gpu
