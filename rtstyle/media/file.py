@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-import av
 import cv2
 import numpy as np
 from av.container import InputContainer
@@ -19,7 +18,13 @@ from av.video.stream import VideoStream
 from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
 from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.decode import Decoder
-from rtstyle.media.streams import list_streams, open_container, pick_video, shown
+from rtstyle.media.streams import (
+    duration_seconds,
+    list_streams,
+    open_container,
+    pick_video,
+    shown,
+)
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import (
     DEFAULT_LIMITS,
@@ -239,17 +244,12 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter = rotation in (90, 270)
     time_base = stream.time_base or Fraction(1, 1000)
-    duration: Fraction | None = None
-    if stream.duration is not None:
-        duration = stream.duration * time_base
-    elif container.duration is not None:
-        duration = Fraction(container.duration, av.time_base)
     return VideoInfo(
         size=stored.transposed if quarter else stored,
         time_base=time_base,
         average_rate=stream.average_rate or stream.guessed_rate,
         frames_in_header=stream.frames or None,
-        duration_in_header=duration,
+        duration_in_header=duration_seconds(container, stream),
         rotation=rotation,
         pixel_aspect=1 / aspect if quarter else aspect,
         colour=_stream_colour(stream, first),

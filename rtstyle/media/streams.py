@@ -26,6 +26,7 @@ _DEMUXERS = (
     "obu,ogg,rm,swf,tta,vc1,vvc,w64,wav,wtv,wv,yuv4mpegpipe"
 )
 _SAFE_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+_CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -151,3 +152,29 @@ def start_seconds(stream: Stream) -> Fraction | None:
     if stream.start_time is None or stream.time_base is None:
         return None
     return stream.start_time * stream.time_base
+
+
+def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | None:
+    """How long the header says that the stream is; where it only says so of the whole file, that.
+
+    Matroska has no field for a stream's length, but its writers tag each stream with it.
+    """
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    whole = None if container.duration is None else Fraction(container.duration, av.time_base)
+    tagged = _tagged_seconds(stream)
+    if tagged is None or whole is None:
+        return whole
+    # A tag that a file was given before it was cut says more than is there.
+    return min(tagged, whole)
+
+
+def _tagged_seconds(stream: Stream) -> Fraction | None:
+    for key, value in stream.metadata.items():
+        # A tag in a language is named "DURATION-eng".
+        clock = _CLOCK.fullmatch(value) if key.partition("-")[0] == "DURATION" else None
+        if clock is not None:
+            hours, minutes, seconds = clock.groups()
+            length = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+            return length if length > 0 else None
+    return None

@@ -273,6 +273,57 @@ def test_gaps_in_sound_are_filled_and_broken_clocks_are_not(tmp_path: Path) -> N
     assert 1002.5 < starts[-1] < 1003.1
 
 
+def test_sound_of_an_impossible_rate_is_damaged_sound(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as target:
+        track = AacTrack(target, rate=48000, channels=1)
+        packets = []
+        # Each of the wrong ones would become hours of samples, or take long to resample.
+        for rate in (48000, 1, 20, 2**30, 48000):
+            frame = av.AudioFrame.from_ndarray(sweep(0.5)[None], format="fltp", layout="mono")
+            frame.sample_rate = rate
+            packets += list(track.feed(frame, None))
+        packets += list(track.finish())
+        target.mux(packets)
+    assert track.damaged == 3
+    samples, _ = samples_of(tmp_path / "a.mp4")
+    assert abs(len(samples) - 48000) <= 2048
+
+
+def test_a_clock_that_jumps_by_hours_makes_no_hours_of_silence(tmp_path: Path) -> None:
+    clip, path = make_clip(tmp_path / "a.mp4", frames=25, audio=True), tmp_path / "b.mkv"
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        copies = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for number, packet in enumerate(source.demux()):
+            if packet.pts is None or packet.dts is None or not packet.size:
+                continue
+            if packet.stream.type == "audio" and number > 30:
+                packet.pts += 2 * 3600 * 48000
+                packet.dts += 2 * 3600 * 48000
+            packet.stream = copies[packet.stream_index]
+            target.mux(packet)
+    copy(path, tmp_path / "c.mp4", EncodeOptions(preset="ultrafast", audio="aac"))
+    samples, _ = samples_of(tmp_path / "c.mp4")
+    assert abs(len(samples) - 48000) <= 3072
+
+
+@pytest.mark.parametrize("name", ["b.mkv", "b.mp4"])
+def test_pictures_do_not_wait_in_memory_for_sound_that_has_ended(tmp_path: Path, name: str) -> None:
+    clip = make_clip(tmp_path / "a.mkv", frames=5, size=(160, 120), audio=True, audio_seconds=0.2)
+    codec = EncodeOptions(codec="ffv1") if name.endswith("mkv") else replace(FAST, quality=1)
+    noise = np.random.default_rng(1)
+    written = []
+    with open_video(clip) as video:
+        first, info = next(iter(video)), video.info
+    with VideoWriter(tmp_path / name, info, codec, source=clip) as writer:
+        for index in range(250):
+            pixels = noise.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+            writer.write(replace(first, pixels=pixels, pts=first.pts + 40 * index, index=index))
+            written.append((tmp_path / f"{name}.part").stat().st_size)
+        size = writer.finish().bytes
+    # All but the last two seconds and what the encoder and the muxer still collect.
+    assert written[-1] > size * 0.6
+
+
 def test_a_range_encoded_anew_is_cut_to_the_sample(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", frames=100, audio=True)
     options = EncodeOptions(preset="ultrafast", audio="aac")

@@ -293,6 +293,32 @@ def test_a_cut_matroska_file_is_a_loss(tmp_path: Path) -> None:
     assert any("the pictures end at" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm"])
+def test_long_sound_is_no_loss_of_pictures_but_a_cut_is(tmp_path: Path, name: str) -> None:
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    clip = make_clip(
+        tmp_path / name,
+        frames=50,
+        codec=codec,
+        audio=True,
+        audio_codec="libopus",
+        audio_seconds=4.0,
+        options={"g": "5"},
+    )
+    report = convert(clip, tmp_path / "out.mkv", strength=0.0)
+    assert not report.finished_with_loss, report.notes
+    assert report.frames_out == 50
+    # Sound lies behind the pictures in such a clip, so this cuts both.
+    with av.open(str(clip)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(clip.read_bytes()[: sorted(places)[35]])
+    report = convert(cut, tmp_path / "cut-out.mkv", strength=0.0)
+    assert 0 < report.frames_out < 50
+    assert report.finished_with_loss
+    assert any("of the 2.00 s" in note for note in report.notes), report.notes
+
+
 def test_repairs_are_told() -> None:
     assert repairs(SourceHealth()) == []
     health = SourceHealth(decode_failures=1, repaired_timestamps=7, notes=("10 bits",))
