@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from rtstyle.media.aac import AAC_RATES, AacTrack
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.encode import VideoWriter
-from rtstyle.media.sound import AudioPacket
+from rtstyle.media.tracks import AudioPacket
 from rtstyle.types import Colour, Frame, Pixels, Size, VideoInfo
 
 _BLOCK = 4096

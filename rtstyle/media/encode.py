@@ -25,8 +25,9 @@ from rtstyle.media.output import (
     is_disk_full,
     muxer_of,
 )
-from rtstyle.media.sound import AudioPacket, Sound, SourceSound
+from rtstyle.media.sound import Sound, SourceSound
 from rtstyle.media.streams import literal_url
+from rtstyle.media.tracks import AudioPacket
 from rtstyle.media.verify import check_written
 from rtstyle.types import Frame, SinkReport, VideoInfo
 

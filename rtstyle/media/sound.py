@@ -6,17 +6,13 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, cast
 
 import av
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
 from av.stream import Discard
 
 from rtstyle.errors import OutputError
-from rtstyle.media.aac import AacTrack
 from rtstyle.media.streams import (
     copyable_sounds,
     left_behind,
@@ -25,34 +21,11 @@ from rtstyle.media.streams import (
     shown,
     start_seconds,
 )
-
-AudioPacket: TypeAlias = "Packet[AudioStream]"
+from rtstyle.media.tracks import AudioPacket, CopyTrack, EncodeTrack
 
 _SEEK_MARGIN = Fraction(2)
 _STRAGGLING = Fraction(1)
 """Seconds by which packets of two streams may lie in the wrong order in a file."""
-_QUICKTIME_LANGUAGES = {
-    "ces": "cze",
-    "deu": "ger",
-    "fas": "per",
-    "fra": "fre",
-    "isl": "ice",
-    "mkd": "mac",
-    "msa": "may",
-    "mya": "bur",
-    "nld": "dut",
-    "ron": "rum",
-    "slk": "slo",
-    "sqi": "alb",
-    "zho": "chi",
-    "ell": "gre",
-    "eus": "baq",
-    "hye": "arm",
-    "kat": "geo",
-    "cym": "wel",
-    "bod": "tib",
-}
-"""QuickTime knows these languages by their older code only."""
 
 
 class Sound(Protocol):
@@ -110,7 +83,7 @@ class SourceSound:
         known = [start for start in starts if start is not None]
         self.clock_start = min(known) if known and _has_foreign_clock(self._container) else None
         """Where the source's clock starts, if it means nothing (a broadcast); else None."""
-        self._tracks: dict[int, _Copy | _Encode] = {}
+        self._tracks: dict[int, CopyTrack | EncodeTrack] = {}
         self._shift = Fraction(0)
         self._lost = 0
         self._waiting: AudioPacket | None = None
@@ -142,10 +115,10 @@ class SourceSound:
         self._shift = shift
         for stream in self._streams:
             try:
-                track: _Copy | _Encode = (
-                    _Copy(output, stream)
+                track: CopyTrack | EncodeTrack = (
+                    CopyTrack(output, stream)
                     if self._mode == "copy"
-                    else _Encode(output, stream, shift, self._begin, self._end)
+                    else EncodeTrack(output, stream, shift, self._begin, self._end)
                 )
             except (ValueError, av.FFmpegError) as error:
                 raise OutputError(
@@ -253,113 +226,6 @@ class SourceSound:
         except av.FFmpegError:
             # Reading from the start finds the same packets, later.
             return
-
-
-class _Copy:
-    """One audio stream, copied."""
-
-    def __init__(self, output: OutputContainer, stream: AudioStream) -> None:
-        self.repaired = 0
-        self.damaged = 0
-        self._time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate)
-        self._stream = output.add_stream_from_template(stream)
-        _dress(self._stream, stream)
-        self._last_dts: int | None = None
-        self._next: int = 0
-
-    def take(self, packet: AudioPacket, shift: Fraction) -> Iterator[AudioPacket]:
-        moved = round(shift / self._time_base)
-        pts = packet.pts if packet.pts is not None else packet.dts
-        dts = packet.dts if packet.dts is not None else packet.pts
-        if pts is None or dts is None:
-            self.repaired += 1
-            pts = dts = self._next
-        else:
-            pts, dts = pts - moved, dts - moved
-        if self._last_dts is not None and dts <= self._last_dts:
-            self.repaired += 1
-            dts = self._last_dts + 1
-            pts = max(pts, dts)
-        self._last_dts = dts
-        self._next = dts + max(1, packet.duration or 1)
-        packet.pts, packet.dts = pts, dts
-        packet.stream = self._stream
-        yield packet
-
-    def cut(self, end: Fraction) -> None:
-        """Nothing is held back that could be cut."""
-
-    def finish(self) -> Iterator[AudioPacket]:
-        return iter(())
-
-
-class _Encode:
-    """One audio stream, decoded and encoded as AAC; times are kept to the sample."""
-
-    def __init__(
-        self,
-        output: OutputContainer,
-        stream: AudioStream,
-        shift: Fraction,
-        begin: Fraction | None,
-        end: Fraction | None,
-    ) -> None:
-        context = stream.codec_context
-        self.repaired = 0
-        self._undecodable = 0
-        self._source = stream
-        self._track = AacTrack(
-            output,
-            rate=context.sample_rate,
-            channels=context.layout.nb_channels,
-            begin=None if begin is None else begin - shift,
-            end=None if end is None else end - shift,
-        )
-        self._shift = shift
-        _dress(self._track.stream, stream)
-
-    def take(self, packet: AudioPacket, shift: Fraction) -> Iterator[AudioPacket]:
-        try:
-            frames = self._source.decode(packet)
-        except av.FFmpegError:
-            # The gap is filled with silence when the next frame comes.
-            self._undecodable += 1
-            return
-        for frame in frames:
-            yield from self._feed(frame)
-
-    def cut(self, end: Fraction) -> None:
-        """Keep nothing from ``end``, in seconds of the output, on."""
-        self._track.cut(end)
-
-    def finish(self) -> Iterator[AudioPacket]:
-        try:
-            frames = self._source.decode(None)
-        except av.FFmpegError:
-            frames = []
-        for frame in frames:
-            yield from self._feed(frame)
-        yield from self._track.finish()
-
-    @property
-    def damaged(self) -> int:
-        return self._undecodable + self._track.damaged
-
-    def _feed(self, frame: AudioFrame) -> Iterator[AudioPacket]:
-        seconds = None
-        if frame.pts is not None and frame.time_base is not None:
-            seconds = frame.pts * frame.time_base - self._shift
-        yield from self._track.feed(frame, seconds)
-
-
-def _dress(new: AudioStream, old: AudioStream) -> None:
-    new.disposition = old.disposition
-    for key in ("language", "title", "handler_name"):
-        if key in old.metadata:
-            new.metadata[key] = old.metadata[key]
-    if new.container.format.name == "mov":
-        language = new.metadata.get("language", "")
-        new.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language)
 
 
 def _seconds(packet: AudioPacket) -> Fraction | None:
