@@ -10,14 +10,12 @@ from types import TracebackType
 from typing import Self
 
 import av
-from av.codec.context import ThreadType
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from rtstyle.errors import DiskFull, EncoderUnavailable, OutputError
-from rtstyle.media.codecs import CODECS, EncodeOptions, open_encoder, pixel_format
-from rtstyle.media.colour import FromRgb, resolve_colour
+from rtstyle.errors import DiskFull, OutputError
+from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.output import (
     PartFile,
     check_output,
@@ -25,6 +23,7 @@ from rtstyle.media.output import (
     is_disk_full,
     muxer_of,
 )
+from rtstyle.media.pictures import add_pictures, stored_otherwise
 from rtstyle.media.sound import Sound, SourceSound
 from rtstyle.media.streams import literal_url
 from rtstyle.media.tracks import AudioPacket
@@ -32,8 +31,6 @@ from rtstyle.media.verify import check_written
 from rtstyle.types import Frame, SinkReport, VideoInfo
 
 _FINEST_TICK = Fraction(1, 1_000_000)
-_MAX_AV1_RATE = Fraction(240)
-_MATRIX_RGB = 0
 _FINE_MOVIE = 48_000
 _FINEST_MOVIE = 1_000_000
 _MOST_HELD_BACK = 1_000_000
@@ -86,7 +83,10 @@ class VideoWriter:
             if source is not None and sound is None:
                 self._sound = self._open_sound(source, start, end)
             self._container = self._open_container()
-            self._stream = self._open_stream(self._container)
+            self._stream, self._convert = add_pictures(
+                self._container, info, options, tick=self._tick, name=output.name
+            )
+            self._notes.extend(stored_otherwise(info, options))
         except BaseException:
             self.abort()
             raise
@@ -228,47 +228,6 @@ class VideoWriter:
         exact = math.lcm(ticks, *(rate for rate in rates if rate > 0))
         ticks = exact if exact <= _FINEST_MOVIE else ticks
         return ticks * -(-_FINE_MOVIE // ticks)
-
-    def _open_stream(self, container: OutputContainer) -> VideoStream:
-        info, codec = self._info, CODECS[self._options.codec]
-        size, colour = info.size, resolve_colour(info.colour, info.size)
-        rate = info.average_rate or Fraction(25)
-        if codec.name == "av1":
-            rate = min(rate, _MAX_AV1_RATE)
-        stream = container.add_stream(
-            codec.library, rate=rate, options=self._options.encoder_options
-        )
-        assert isinstance(stream, VideoStream)
-        context = stream.codec_context
-        context.width, context.height = size.width, size.height
-        context.pix_fmt = pixel_format(codec.name, size)
-        context.time_base = self._tick
-        context.sample_aspect_ratio = info.pixel_aspect
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-        if context.pix_fmt == "bgr0":
-            context.colorspace, context.color_range = _MATRIX_RGB, 2
-        else:
-            context.colorspace = colour.matrix
-            context.color_range = 2 if colour.full_range else 1
-        # PyAV asks for slices, which cost x264 quality; whole frames in parallel do not.
-        context.thread_type = ThreadType.AUTO
-        if codec.name == "hevc" and muxer_of(self._output) in ("mp4", "mov"):
-            # The tag that Apple's players want.
-            context.codec_tag = "hvc1"
-        if context.pix_fmt == "yuv444p":
-            self._notes.append(
-                f"the size {size} is odd and kept exactly, so {codec.name} stores 4:4:4 colour, "
-                "which some players do not show"
-            )
-        try:
-            open_encoder(context)
-        except (av.FFmpegError, ValueError):
-            raise EncoderUnavailable(
-                f"{self._output.name}: {codec.library} cannot encode {size}; "
-                "use --codec ffv1 with an .mkv name, or scale the source"
-            ) from None
-        self._convert = FromRgb(context.pix_fmt or "yuv420p", colour)
-        return stream
 
     def _begin(self, container: OutputContainer, first: int) -> None:
         """Decide by how many ticks all times move, then add the sound's streams.
