@@ -74,6 +74,7 @@ class VideoWriter:
         self._count = 0
         self._first: int | None = None
         self._last: int | None = None
+        self._last_seconds: Fraction | None = None
         self._moved = 0
         self._shown_until = Fraction(0)
         self._container: OutputContainer | None = None
@@ -103,14 +104,19 @@ class VideoWriter:
                 f"frame {frame.index} is {frame.size}, but the video is {self._info.size}"
             )
         pts = _in_ticks(frame.pts, frame.time_base, self._tick)
-        if self._last is not None and pts <= self._last:
-            raise ValueError(f"pts {pts} of frame {frame.index} does not follow {self._last}")
+        if self._last is not None and self._last_seconds is not None:
+            if frame.seconds <= self._last_seconds:
+                raise ValueError(
+                    f"pts {frame.pts} of frame {frame.index} does not follow the last one's"
+                )
+            # Ticks finer than a muxer counts may fall together.
+            pts = max(pts, self._last + 1)
         try:
             if self._first is None:
                 self._begin(container, pts)
             picture = self._convert(frame.pixels)
             picture.pts, picture.time_base = pts - self._moved, self._tick
-            self._last = pts
+            self._last, self._last_seconds = pts, frame.seconds
             if frame.duration is not None:
                 ticks = _in_ticks(frame.duration, frame.time_base, self._tick)
                 self._durations[pts - self._moved] = max(1, ticks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TypeAlias
@@ -49,8 +50,17 @@ class CopyTrack:
         self._time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate)
         self._stream = output.add_stream_from_template(stream)
         _dress(self._stream, stream)
+        self._strict = output.format.name in ("mp4", "mov")
         self._last_dts: int | None = None
         self._next: int = 0
+
+    @property
+    def _least_step(self) -> int:
+        """Ticks of the source between two packets: those muxers refuse two in one tick of theirs,
+        which is known once they have begun."""
+        if not self._strict or self._stream.time_base is None:
+            return 1
+        return max(1, math.ceil(self._stream.time_base / self._time_base))
 
     def take(self, packet: AudioPacket, shift: Fraction) -> Iterator[AudioPacket]:
         moved = round(shift / self._time_base)
@@ -61,9 +71,9 @@ class CopyTrack:
             pts = dts = self._next
         else:
             pts, dts = pts - moved, dts - moved
-        if self._last_dts is not None and dts <= self._last_dts:
+        if self._last_dts is not None and dts < self._last_dts + self._least_step:
             self.repaired += 1
-            dts = self._last_dts + 1
+            dts = self._last_dts + self._least_step
             pts = max(pts, dts)
         self._last_dts = dts
         self._next = dts + max(1, packet.duration or 1)

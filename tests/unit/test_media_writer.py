@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -322,6 +323,43 @@ def test_pictures_do_not_wait_in_memory_for_sound_that_has_ended(tmp_path: Path,
         size = writer.finish().bytes
     # All but the last two seconds and what the encoder and the muxer still collect.
     assert written[-1] > size * 0.6
+
+
+def test_sound_stamped_twice_with_one_time_is_kept(tmp_path: Path) -> None:
+    clip, path = make_clip(tmp_path / "a.mp4", frames=25, audio=True), tmp_path / "b.ts"
+    with (
+        av.open(str(clip)) as source,
+        av.open(str(path), "w", options={"pes_payload_size": "0"}) as target,
+    ):
+        copies = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        sounds = 0
+        for packet in source.demux():
+            if packet.pts is None or packet.dts is None or not packet.size:
+                continue
+            if packet.stream.type == "audio":
+                sounds += 1
+                # One sample later, where the next ten would be 1024 samples apart.
+                if 10 < sounds <= 20:
+                    packet.pts = packet.dts = packet.pts - (1024 - 1) * (sounds - 10)
+            packet.stream = copies[packet.stream_index]
+            target.mux(packet)
+    report = copy(path, tmp_path / "c.mp4")
+    before, after = audio_packets(path)[0], audio_packets(tmp_path / "c.mp4")[0]
+    assert len(before) == len(after) == sounds
+    assert any("wrong timestamps" in note for note in report.notes)
+    assert all(late[1] > early[1] for early, late in pairwise(after))
+
+
+def test_ticks_finer_than_a_muxer_counts_do_not_fall_together(tmp_path: Path) -> None:
+    with open_video(make_clip(tmp_path / "a.mp4", frames=1)) as video:
+        frame, info = next(iter(video)), replace(video.info, time_base=Fraction(1, 10**10))
+    with VideoWriter(tmp_path / "b.mp4", info, FAST) as writer:
+        for index in range(5):
+            writer.write(replace(frame, pts=index, time_base=info.time_base, duration=None))
+        with pytest.raises(ValueError, match="does not follow"):
+            writer.write(replace(frame, pts=4, time_base=info.time_base))
+        writer.finish()
+    assert len(set(video_pts(tmp_path / "b.mp4"))) == 5
 
 
 def test_a_range_encoded_anew_is_cut_to_the_sample(tmp_path: Path) -> None:
