@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -197,7 +197,7 @@ class JohnsonTrainer:
             losses: dict[str, Tensor] = self.loss(self.net(photos), photos)
         return losses
 
-    def run(self) -> Iterator[TrainProgress]:
+    def run(self) -> Generator[TrainProgress, None, None]:
         """Train to the end, giving a record an iteration; closing the iterator saves first."""
         settings = self.settings
         step: Callable[[Tensor], dict[str, Tensor]] = self._forward

@@ -60,7 +60,7 @@ def _train(settings: JohnsonTraining, stop_after: int | None = None) -> list[dic
         losses.append(progress.losses)
         if progress.iteration == stop_after:
             break
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     return losses
 
 
