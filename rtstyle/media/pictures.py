@@ -16,6 +16,8 @@ from rtstyle.types import VideoInfo
 
 _MAX_AV1_RATE = Fraction(240)
 _MATRIX_RGB = 0
+_NARROWEST_CUTREE = 64
+"""x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
 
 
 def add_pictures(
@@ -36,7 +38,10 @@ def add_pictures(
     rate = info.average_rate or Fraction(25)
     if codec.name == "av1":
         rate = min(rate, _MAX_AV1_RATE)
-    stream = container.add_stream(codec.library, rate=rate, options=options.encoder_options)
+    settings = options.encoder_options
+    if codec.library == "libx265" and size.width < _NARROWEST_CUTREE:
+        settings["x265-params"] += ":cutree=0"
+    stream = container.add_stream(codec.library, rate=rate, options=settings)
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.width, context.height = size.width, size.height

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -125,6 +128,29 @@ def test_every_codec_keeps_every_size(tmp_path: Path, codec: str, size: tuple[in
         assert np.abs(frame.pixels.astype(int) - wanted).mean() < 6
     odd = any(length % 2 for length in size) and codec in ("h264", "hevc")
     assert any("4:4:4" in note for note in report.notes) == odd
+
+
+CHECKED_HEAP = """
+import sys
+from pathlib import Path
+from rtstyle.media import EncodeOptions
+from tests.unit.test_media_writer import copy
+copy(Path(sys.argv[1]), Path(sys.argv[2]), EncodeOptions(codec="hevc"))
+"""
+
+
+def test_hevc_of_narrow_pictures_leaves_the_heap_whole(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", size=(32, 32), frames=4)
+    ended = subprocess.run(
+        [sys.executable, "-c", CHECKED_HEAP, str(clip), str(tmp_path / "b.mp4")],
+        # glibc's own check; where there is no such library the loader says so and goes on.
+        env={**os.environ, "LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert len(read_frames(tmp_path / "b.mp4")) == 4
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5)])
