@@ -15,6 +15,8 @@ from rtstyle.media.colour import FromRgb, resolve_colour
 from rtstyle.types import VideoInfo
 
 _MAX_AV1_RATE = Fraction(240)
+_LEAST_AV1_SIDE = 32
+"""Pixels; SVT-AV1 takes narrower pictures too, but then hangs or reads and writes beyond them."""
 _MATRIX_RGB = 0
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
@@ -59,13 +61,16 @@ def add_pictures(
     if codec.name == "hevc" and container.format.name in ("mp4", "mov"):
         # The tag that Apple's players want.
         context.codec_tag = "hvc1"
+    refused = EncoderUnavailable(
+        f"{name}: {codec.library} cannot encode {size}; "
+        "use --codec ffv1 with an .mkv name, or scale the source"
+    )
+    if codec.name == "av1" and min(size.width, size.height) < _LEAST_AV1_SIDE:
+        raise refused
     try:
         open_encoder(context)
     except (av.FFmpegError, ValueError):
-        raise EncoderUnavailable(
-            f"{name}: {codec.library} cannot encode {size}; "
-            "use --codec ffv1 with an .mkv name, or scale the source"
-        ) from None
+        raise refused from None
     return stream, FromRgb(context.pix_fmt or "yuv420p", colour)
 
 
