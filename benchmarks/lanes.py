@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rtstyle.types import Size
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -72,17 +74,21 @@ def naive_onnxruntime(*, clip: str, output: str, graph: str) -> dict[str, Any]:
 
 
 def net_alone(*, style: str, clip: str) -> dict[str, Any]:
-    """The net that ``rtstyle video`` runs, on the clip's first frame as often as it has frames."""
+    """The net that ``rtstyle video`` runs, in batches as there, on the clip's first frame as often
+    as it has frames."""
     from rtstyle import open_stylizer
+    from rtstyle.pipeline.brush import Brush
 
     frames = sum(1 for _ in _capture(clip))
     frame = cv2.cvtColor(next(_capture(clip)), cv2.COLOR_BGR2RGB)
-    batch = np.asarray(frame, np.uint8)[np.newaxis]
     with open_stylizer(style) as stylizer:
+        size = Size(frame.shape[1], frame.shape[0])
+        count = Brush(stylizer.spec, stylizer, 1.0).batch_for(size)
+        batch = np.stack([np.asarray(frame, np.uint8)] * count)
         stylizer(batch)
         began = time.perf_counter()
-        for _ in range(frames):
-            stylizer(batch)
+        for first in range(0, frames, count):
+            stylizer(batch[: frames - first])
         seconds = time.perf_counter() - began
         info = stylizer.info
     return {"frames": frames, "seconds": seconds, "net": f"{info.name} {info.precision}"}

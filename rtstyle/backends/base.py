@@ -28,8 +28,13 @@ class Stylizer(Protocol):
         """Where and how it runs."""
         ...
 
-    def warm_up(self, size: Size) -> None:
-        """Run once on a blank picture of ``size``, so that the first frame is not the slow one."""
+    @property
+    def batch_hint(self) -> int:
+        """How many pictures a call should have where throughput counts; 1 is quickest to answer."""
+        ...
+
+    def warm_up(self, size: Size, *, batch: int = 1) -> None:
+        """Run once on blank pictures of ``size``, so that the first frame is not the slow one."""
         ...
 
     def __call__(self, batch: Pixels) -> Pixels:
@@ -91,9 +96,14 @@ class BaseStylizer(ABC):
         """Where and how it runs."""
         return self._info
 
-    def warm_up(self, size: Size) -> None:
-        """Run once on a blank picture of ``size``, so that the first frame is not the slow one."""
-        BaseStylizer.__call__(self, np.zeros((1, size.height, size.width, 3), np.uint8))
+    @property
+    def batch_hint(self) -> int:
+        """How many pictures a call should have where throughput counts."""
+        return 1
+
+    def warm_up(self, size: Size, *, batch: int = 1) -> None:
+        """Run once on blank pictures of ``size``, so that the first frame is not the slow one."""
+        BaseStylizer.__call__(self, np.zeros((batch, size.height, size.width, 3), np.uint8))
 
     def __call__(self, batch: Pixels) -> Pixels:
         """Stylize uint8 ``(N, H, W, 3)`` RGB; see ``Stylizer``."""

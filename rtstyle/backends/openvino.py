@@ -32,6 +32,8 @@ FIX = 'pip install "rtstyle[cpu]"'
 DEVICE = "CPU"
 
 _KEPT_SIZES = 2
+_ONE, _MANY = "LATENCY", "THROUGHPUT"
+_MOST_AT_ONCE = 8
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 _TYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
@@ -43,6 +45,10 @@ class OpenVinoStylizer(BaseStylizer):
     A graph compiled for one size is some percent quicker than one for all sizes and takes a
     fraction of a second to make, so each size is compiled on first use. The last two are kept,
     no more, since each holds its intermediate results: gigabytes for a large picture.
+
+    One picture is computed by all cores together, which answers soonest. Several are computed side
+    by side, a few cores each: half as many again a second, since cores that work on one picture
+    wait for the slowest of them at every layer, above all while decoder and encoder need some.
     """
 
     def __init__(
@@ -68,10 +74,7 @@ class OpenVinoStylizer(BaseStylizer):
             ),
         )
         self._core: openvino.Core | None = core
-        self._settings: dict[str, object] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[taken],
-        }
+        self._settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": _HINTS[taken]}
         if threads is not None:
             self._settings["INFERENCE_NUM_THREADS"] = threads
         try:
@@ -81,14 +84,14 @@ class OpenVinoStylizer(BaseStylizer):
                 f"OpenVINO cannot read {brief(spec.file.name)}: {reason_of(error)}; "
                 "export it again or try --backend onnxruntime"
             ) from error
-        self._requests: OrderedDict[tuple[int, ...], openvino.InferRequest] = OrderedDict()
+        self._requests: OrderedDict[tuple[Size, str], list[openvino.InferRequest]] = OrderedDict()
         self._probe(spec)
 
     def _probe(self, spec: StyleSpec) -> None:
         """Compile the smallest size: a graph that cannot be compiled shows here, not mid-run."""
         smallest = spec.size_rule.fit(Size(1, 1))
         try:
-            compiled = self._compile((1, smallest.height, smallest.width, 3))
+            compiled = self._compile(smallest, _ONE)
         except RtstyleError:
             raise
         except Exception as error:
@@ -108,35 +111,62 @@ class OpenVinoStylizer(BaseStylizer):
                 "take --precision fp32"
             )
 
-    def _compile(self, shape: tuple[int, ...]) -> openvino.CompiledModel:
+    @property
+    def batch_hint(self) -> int:
+        """Two pictures for each core, so that none waits long for the last of a batch."""
+        return min(_MOST_AT_ONCE, 2 * processor_features().cores)
+
+    def _compile(self, size: Size, hint: str) -> openvino.CompiledModel:
         assert self._core is not None and self._model is not None
+        shape = (1, size.height, size.width, 3)
         model = self._model.clone()
         model.reshape(list(shape))
         output = model.output(0).partial_shape
         if output.is_static and tuple(output.to_shape()) != shape:
             raise self._wrong_shape(shape, str(output))
-        return self._core.compile_model(model, DEVICE, self._settings)
+        return self._core.compile_model(model, DEVICE, {**self._settings, "PERFORMANCE_HINT": hint})
 
-    def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
-        request = self._requests.get(shape)
-        if request is None:
+    def _requests_for(self, size: Size, hint: str) -> list[openvino.InferRequest]:
+        key = (size, hint)
+        if key not in self._requests:
             while len(self._requests) >= _KEPT_SIZES:
                 self._requests.popitem(last=False)
-            request = self._requests[shape] = self._compile(shape).create_infer_request()
-        self._requests.move_to_end(shape)
-        return request
+            compiled = self._compile(size, hint)
+            count = 1
+            if hint == _MANY:
+                count = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            self._requests[key] = [
+                compiled.create_infer_request() for _ in range(min(count, _MOST_AT_ONCE))
+            ]
+        self._requests.move_to_end(key)
+        return self._requests[key]
 
     def _run(self, batch: Pixels) -> Pixels:
-        tensor = import_openvino().Tensor
-        request = self._request(batch.shape)
+        import openvino
+
+        count, height, width, _ = batch.shape
+        size = Size(width, height)
+        # The last picture of a film alone is no reason to compile once more.
+        alone = count == 1 and (size, _MANY) not in self._requests
+        requests = self._requests_for(size, _ONE if alone else _MANY)
         # The net reads the batch and writes the result in place: no copy on either side. A shared
         # tensor insists on memory it may write, though it never writes an input.
         if not batch.flags.writeable:
             batch = batch.copy()
         result = np.empty(batch.shape, np.uint8)
-        request.set_input_tensor(tensor(batch, shared_memory=True))
-        request.set_output_tensor(tensor(result, shared_memory=True))
-        request.infer()
+        try:
+            for index in range(count):
+                request = requests[index % len(requests)]
+                request.wait()
+                picture = slice(index, index + 1)
+                request.set_input_tensor(openvino.Tensor(batch[picture], shared_memory=True))
+                request.set_output_tensor(openvino.Tensor(result[picture], shared_memory=True))
+                request.start_async()
+        finally:
+            # Also after a failure: the memory below must outlive whoever still writes it.
+            failed = [error for request in requests if (error := _wait(request)) is not None]
+        if failed:
+            raise failed[0]
         return result
 
     def _release(self) -> None:
@@ -216,3 +246,12 @@ def _precisions(core: openvino.Core) -> tuple[str, ...]:
 
 def _long_name(kind: str) -> str:
     return {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}.get(kind, kind)
+
+
+def _wait(request: openvino.InferRequest) -> Exception | None:
+    """Wait for what runs; the error it ended with."""
+    try:
+        request.wait()
+    except Exception as error:
+        return error
+    return None

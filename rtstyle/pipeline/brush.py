@@ -1,4 +1,4 @@
-"""A style at a strength, applied to one picture; and the checks of what a caller chose."""
+"""A style at a strength, applied to pictures; and the checks of what a caller chose."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from rtstyle.backends import BACKENDS, PRECISIONS, Stylizer, load_stylizer
 from rtstyle.errors import BackendOutOfMemory, UsageError
 from rtstyle.styles import StyleSpec, find_style
 from rtstyle.types import BackendInfo, Pixels, Size
+
+_MOST_PIXELS_AT_ONCE = 2**22
+"""Two pictures of 1920x1080: what runs side by side must fit into memory side by side."""
 
 Style = str | Path | StyleSpec
 """A bundled style's name, a pack folder, an ONNX file, or a spec."""
@@ -46,7 +49,7 @@ def open_stylizer(
 
 
 class Brush:
-    """Paints one picture at a time. Without a net (strength 0) it gives the picture back."""
+    """Paints pictures. Without a net (strength 0) it gives them back."""
 
     def __init__(self, spec: StyleSpec, stylizer: Stylizer | None, strength: float) -> None:
         self.spec = spec
@@ -59,22 +62,34 @@ class Brush:
             return self._stylizer.info
         return BackendInfo("none", "none", "none", requested, "strength 0 needs no net")
 
-    def warm_up(self, size: Size) -> None:
-        """Ready the net for pictures of ``size``."""
+    def batch_for(self, size: Size) -> int:
+        """How many pictures of ``size`` to give at once: what the backend likes, within memory."""
+        if self._stylizer is None:
+            return 1
+        fitting = _MOST_PIXELS_AT_ONCE // (size.width * size.height)
+        return max(1, min(self._stylizer.batch_hint, fitting))
+
+    def warm_up(self, size: Size, *, batch: int = 1) -> None:
+        """Ready the net for ``batch`` pictures of ``size`` at once."""
         if self._stylizer is not None:
             with _advice(size):
-                self._stylizer.warm_up(size)
+                self._stylizer.warm_up(size, batch=batch)
 
-    def __call__(self, pixels: Pixels) -> Pixels:
-        """Stylize uint8 ``(H, W, 3)`` RGB; the result has the same shape."""
+    def __call__(self, batch: Pixels) -> Pixels:
+        """Stylize uint8 ``(N, H, W, 3)`` RGB; the result has the same shape."""
         if self._stylizer is None:
-            return pixels
-        with _advice(Size(pixels.shape[1], pixels.shape[0])):
-            painted: Pixels = self._stylizer(pixels[np.newaxis])[0]
+            return batch
+        _, height, width, _ = batch.shape
+        with _advice(Size(width, height)):
+            painted = self._stylizer(batch)
         if self._strength == 1.0:
             return painted
-        mixed = cv2.addWeighted(pixels, 1.0 - self._strength, painted, self._strength, 0.0)
-        return np.asarray(mixed, np.uint8)
+        # One tall picture, since OpenCV knows no batches.
+        tall = (-1, width, 3)
+        mixed = cv2.addWeighted(
+            batch.reshape(tall), 1.0 - self._strength, painted.reshape(tall), self._strength, 0.0
+        )
+        return np.asarray(mixed, np.uint8).reshape(batch.shape)
 
 
 @contextmanager

@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
+
+import numpy as np
 
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
@@ -34,12 +37,15 @@ def convert(
     sink: FrameSink,
     paint: Callable[[Pixels], Pixels],
     *,
+    batch: int = 1,
     stats: ConversionStats,
     frames_expected: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> bool:
     """Write every frame of ``source`` into ``sink``, painted; False where ``stop`` ended it early.
+
+    ``paint`` takes and gives uint8 ``(N, H, W, 3)`` RGB, N being ``batch`` but for the last.
 
     Decoding and painting run in threads of their own. Encoding runs in the calling thread: it is
     the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
@@ -54,7 +60,7 @@ def convert(
     with (
         prefetch(stats.decode.watch(source), QUEUE_DEPTH, name="decode", stop=stop) as frames,
         prefetch(
-            _painted(frames, paint, stats.stylize), QUEUE_DEPTH, name="stylize", stop=stop
+            _painted(frames, paint, stats.stylize, batch), QUEUE_DEPTH, name="stylize", stop=stop
         ) as painted,
     ):
         try:
@@ -70,9 +76,11 @@ def convert(
 
 
 def _painted(
-    frames: Iterable[Frame], paint: Callable[[Pixels], Pixels], stats: StageStats
+    frames: Iterable[Frame], paint: Callable[[Pixels], Pixels], stats: StageStats, batch: int
 ) -> Iterator[Frame]:
-    for frame in frames:
-        with stats.item():
-            pixels = paint(frame.pixels)
-        yield replace(frame, pixels=pixels)
+    iterator = iter(frames)
+    while group := list(islice(iterator, batch)):
+        with stats.item(len(group)):
+            painted = paint(np.stack([frame.pixels for frame in group]))
+        for frame, pixels in zip(group, painted, strict=True):
+            yield replace(frame, pixels=pixels)

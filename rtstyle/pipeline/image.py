@@ -48,7 +48,7 @@ def stylize_image(
     with open_brush(
         style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
     ) as brush:
-        painted = brush(pixels)
+        painted: Pixels = brush(pixels[np.newaxis])[0]
     if output is not None:
         write_image(Path(output), painted, overwrite=overwrite)
     return painted

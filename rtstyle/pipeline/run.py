@@ -93,7 +93,8 @@ def stylize_video(
         info = brush.info(f"{backend}/{precision}")
         if on_backend is not None:
             on_backend(info)
-        brush.warm_up(video.info.size)
+        batch = brush.batch_for(video.info.size)
+        brush.warm_up(video.info.size, batch=batch)
         began = time.perf_counter()
         expected = expected_frames(video.info, begin, finish)
         with (
@@ -112,6 +113,7 @@ def stylize_video(
                 video,
                 sink,
                 brush,
+                batch=batch,
                 stats=stats,
                 frames_expected=expected,
                 progress=progress,

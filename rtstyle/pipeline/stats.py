@@ -69,8 +69,8 @@ class StageStats:
             self.busy_seconds += self.clock() - began
 
     @contextmanager
-    def item(self) -> Iterator[None]:
-        """Like busy(), and count one item and its latency unless the body raises."""
+    def item(self, count: int = 1) -> Iterator[None]:
+        """Like busy(), and count ``count`` items, done together, unless the body raises."""
         began = self.clock()
         try:
             yield
@@ -79,7 +79,7 @@ class StageStats:
             raise
         took = self.clock() - began
         self.busy_seconds += took
-        self.items += 1
+        self.items += count
         self.latencies.add(took)
 
     def watch(self, upstream: Iterable[T]) -> Iterator[T]:

@@ -245,6 +245,14 @@ def test_the_same_batch_gives_the_same_result(real: Way, tmp_path: Path) -> None
         assert np.array_equal(two(batch), first)
 
 
+def test_pictures_of_a_batch_come_back_each_in_its_place(way: Way, invert: StyleSpec) -> None:
+    with way.load(invert) as stylizer:
+        assert stylizer.batch_hint >= 1
+        for count in (stylizer.batch_hint, 2 * stylizer.batch_hint + 1, 17, 1):
+            batch = np.concatenate([noise(45, 31, seed=index) for index in range(count)])
+            assert np.array_equal(stylizer(batch), 255 - batch)
+
+
 def test_sizes_may_change_from_call_to_call(way: Way, invert: StyleSpec) -> None:
     with way.load(invert) as stylizer:
         for width, height in [*SIZES, *reversed(SIZES)]:
@@ -265,6 +273,7 @@ def test_two_styles_run_side_by_side(real: Way, invert: StyleSpec, tmp_path: Pat
 
 def test_warming_up_changes_nothing(way: Way, invert: StyleSpec) -> None:
     with way.load(invert) as stylizer:
+        stylizer.warm_up(Size(33, 21), batch=stylizer.batch_hint)
         stylizer.warm_up(Size(33, 21))
         stylizer.warm_up(Size(1, 1))
         assert np.array_equal(stylizer(noise(33, 21)), 255 - noise(33, 21))

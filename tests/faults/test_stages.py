@@ -36,9 +36,10 @@ class Painter:
         return 255 - pixels
 
 
-def test_every_frame_arrives_once_in_order_with_its_time() -> None:
+@pytest.mark.parametrize("batch", [1, 4, FRAMES, FRAMES + 1])
+def test_every_frame_arrives_once_in_order_with_its_time(batch: int) -> None:
     sink, stats = FakeSink(), ConversionStats()
-    convert(FakeSource(FRAMES), sink, lambda pixels: 255 - pixels, stats=stats)
+    convert(FakeSource(FRAMES), sink, lambda frames: 255 - frames, batch=batch, stats=stats)
     assert [frame.pts for frame in sink.frames] == list(range(FRAMES))
     assert [int(frame.pixels[0, 0, 0]) for frame in sink.frames] == [
         255 - index for index in range(FRAMES)
