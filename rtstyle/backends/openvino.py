@@ -142,8 +142,7 @@ class OpenVinoStylizer(BaseStylizer):
         return self._requests[key]
 
     def _run(self, batch: Pixels) -> Pixels:
-        import openvino
-
+        tensor = import_openvino().Tensor
         count, height, width, _ = batch.shape
         size = Size(width, height)
         # The last picture of a film alone is no reason to compile once more.
@@ -159,8 +158,8 @@ class OpenVinoStylizer(BaseStylizer):
                 request = requests[index % len(requests)]
                 request.wait()
                 picture = slice(index, index + 1)
-                request.set_input_tensor(openvino.Tensor(batch[picture], shared_memory=True))
-                request.set_output_tensor(openvino.Tensor(result[picture], shared_memory=True))
+                request.set_input_tensor(tensor(batch[picture], shared_memory=True))
+                request.set_output_tensor(tensor(result[picture], shared_memory=True))
                 request.start_async()
         finally:
             # Also after a failure: the memory below must outlive whoever still writes it.
