@@ -210,7 +210,7 @@ class Titles:
     events: Sequence[tuple[int, int, str]]
     language: str | None = None
     title: str | None = None
-    disposition: Disposition = Disposition(0)
+    marks: Disposition | None = None
 
     @property
     def packets(self) -> list[tuple[int, int, bytes]]:
@@ -222,6 +222,10 @@ class Titles:
                 payload = len(payload).to_bytes(2, "big") + payload
             if self.codec == "ass":
                 payload = f"{index},0,Default,,0,0,0,,{text}".encode()
+            if self.codec == "hdmv_pgs_subtitle":
+                # What a picture is composed of, as wide as the text says, and the end of it.
+                composed = payload[:2].rjust(2, b"\0") + bytes([0, 48, 16, 0, index, 0x80, 0, 0, 0])
+                payload = b"\x16" + len(composed).to_bytes(2, "big") + composed + b"\x80\0\0"
             found.append((start, duration, payload))
         return found
 
@@ -288,8 +292,10 @@ def make_film(
 
 
 def _add_titles(container: OutputContainer, titles: Titles) -> Stream:
-    stream = container.add_mux_stream(titles.codec, time_base=Fraction(1, 1000))
-    stream.disposition = titles.disposition
+    # As ffmpeg writes mp4 files; their muxer compares ticks of these streams with those of others.
+    tick = Fraction(1, 1_000_000 if titles.codec == "mov_text" else 1000)
+    stream = container.add_mux_stream(titles.codec, time_base=tick)
+    stream.disposition = titles.marks or Disposition(0)
     if titles.language is not None:
         stream.metadata["language"] = titles.language
     if titles.title is not None:

@@ -41,7 +41,7 @@ _QUICKTIME_LANGUAGES = {
 """QuickTime knows these languages by their older code only."""
 
 _OF_THE_FILE = frozenset(
-    [
+    {
         "major_brand",
         "minor_version",
         "compatible_brands",
@@ -56,7 +56,7 @@ _OF_THE_FILE = frozenset(
         "_statistics_writing_app",
         "_statistics_writing_date_utc",
         "_statistics_tags",
-    ]
+    }
 )
 """Tags that describe one file's making or measures and would be false of another."""
 

@@ -21,6 +21,8 @@ from rtstyle.media.tags import Label, dress
 AnyPacket: TypeAlias = "Packet[Any]"
 """A packet of sound, of subtitles or of a cover: PyAV types each by its stream."""
 
+_TEXT_TICK = Fraction(1, 1_000_000)
+
 
 class CopyTrack:
     """One stream, copied packet for packet."""
@@ -92,6 +94,10 @@ class SubtitleTrack(CopyTrack):
     ) -> None:
         """``begin`` and ``end`` in seconds of the source."""
         super().__init__(output, stream, name)
+        if output.format.name in ("mp4", "mov"):
+            # Their muxer writes where a text ends once a packet of any stream has more ticks, of
+            # whatever length: with fine ticks, no stream is ahead of what is copied here.
+            self._stream.time_base = _TEXT_TICK
         self._begin = None if begin is None else math.ceil(begin / self._time_base)
         self._end = None if end is None else math.ceil(end / self._time_base)
         self._shift = Fraction(0)

@@ -53,7 +53,7 @@ def test_a_clip_becomes_a_stylized_clip(clip: Path, pack: Path, tmp_path: Path) 
 
 def test_options_reach_the_conversion(clip: Path, pack: Path, tmp_path: Path) -> None:
     output, report_file = tmp_path / "out.mkv", tmp_path / "report.json"
-    options = "--strength 0.5 --backend openvino --precision fp32 --codec ffv1 --audio none"
+    options = "--strength 0.5 --backend openvino --precision fp32 --codec ffv1 --audio none --subtitles none"
     result = run(
         *(clip, "-o", output, "--style", pack, *options.split()),
         *("--start", "0:00.12", "--end", "0:00:00.32", "--report", report_file),
