@@ -251,8 +251,8 @@ def make_film(
         copies = {s.index: new.add_stream_from_template(s, opaque=True) for s in old.streams}
         for stream in old.streams:
             copies[stream.index].metadata.update(stream.metadata)
-        for index, disposition in enumerate(dispositions):
-            copies[index].disposition = disposition
+        for copy, disposition in zip(copies.values(), dispositions, strict=False):
+            copy.disposition = disposition
         copies[0].metadata.update(picture or {})
         new.metadata.update(tags or {})
         others = [_add_titles(new, one) for one in titles]

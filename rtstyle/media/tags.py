@@ -64,6 +64,8 @@ _WHOLE = Disposition.still_image | Disposition.multilayer | Disposition.dependen
 """What describes the coding of a stream, which a picture encoded anew does not share."""
 
 _MOST_NAMED = 8
+_COARSE = Fraction(1, 100)
+"""Seconds by which containers may round the beginning of a chapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def not_stored(
             said = {key.lower() for key in container.metadata}
             streams = list(container.streams)[: len(labels)]
             found = [_lost(label, stream) for label, stream in zip(labels, streams, strict=False)]
-            there = len(container.chapters())
+            there = container.chapters()
     except (InputError, av.FFmpegError):
         # Whoever checks the pictures says so.
         return ()
@@ -164,10 +166,16 @@ def not_stored(
     notes = [
         f"tags that {muxer} does not store were left out {what}{_remedy(muxer)}" for what in lost
     ]
-    if there < len(chapters):
+    if len(there) < len(chapters):
         notes.append(
-            f"{len(chapters) - there} of {len(chapters)} chapters were not stored by "
+            f"{len(chapters) - len(there)} of {len(chapters)} chapters were not stored by "
             f"{muxer}{_remedy(muxer)}"
+        )
+    elif chapters and _chapter_start(there[0]) + _COARSE < _chapter_start(chapters[0]):
+        notes.append(
+            f"{muxer} has no chapter that begins late: the first begins at "
+            f"{float(_chapter_start(there[0])):.3f} s instead of "
+            f"{float(_chapter_start(chapters[0])):.3f} s; use an .mkv name to keep that"
         )
     return tuple(notes)
 

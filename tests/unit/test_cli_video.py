@@ -53,10 +53,19 @@ def test_a_clip_becomes_a_stylized_clip(clip: Path, pack: Path, tmp_path: Path) 
 
 def test_options_reach_the_conversion(clip: Path, pack: Path, tmp_path: Path) -> None:
     output, report_file = tmp_path / "out.mkv", tmp_path / "report.json"
-    options = "--strength 0.5 --backend openvino --precision fp32 --codec ffv1 --audio none --subtitles none"
+    options = "--strength 0.5 --backend openvino --precision fp32 --codec ffv1 --audio none"
     result = run(
         *(clip, "-o", output, "--style", pack, *options.split()),
-        *("--start", "0:00.12", "--end", "0:00:00.32", "--report", report_file),
+        *(
+            "--subtitles",
+            "none",
+            "--start",
+            "0:00.12",
+            "--end",
+            "0:00:00.32",
+            "--report",
+            report_file,
+        ),
     )
     assert result.exit_code == 0, result.output
     report = json.loads(report_file.read_text(encoding="utf-8"))

@@ -168,6 +168,24 @@ def test_mkv_says_that_it_cannot_hold_mov_text(tmp_path: Path, clip: Path) -> No
     assert len(audio_packets(tmp_path / "out.mkv")) == 2
 
 
+def test_a_first_chapter_that_begins_late_is_kept_or_said(tmp_path: Path, clip: Path) -> None:
+    late = ((0.4, 0.8, "Late"), (1.0, 2.0, "After a gap"))
+    source = make_film(tmp_path / "film.mkv", clip, chapters=late)
+    assert copy(source, tmp_path / "out.mkv").notes == ()
+    assert chapters_of(tmp_path / "out.mkv") == chapters_of(source)
+    report = copy(source, tmp_path / "out.mp4")
+    assert any("0.000 s instead of 0.400 s" in note for note in report.notes)
+    assert [start for start, *_ in chapters_of(tmp_path / "out.mp4")] == [0, 1]
+
+
+def test_webm_says_what_it_cannot_hold(tmp_path: Path) -> None:
+    silent = make_clip(tmp_path / "clip.mkv", frames=50)
+    source, output = film(tmp_path / "film.mkv", silent), tmp_path / "out.webm"
+    report = copy(source, output, EncodeOptions(codec="av1", preset="13"))
+    assert sum(".mkv name" in note for note in report.notes) >= 4
+    assert chapters_of(output) == chapters_of(source)
+
+
 def test_a_range_cuts_subtitles_and_chapters(tmp_path: Path, clip: Path) -> None:
     source, output = film(tmp_path / "film.mkv", clip), tmp_path / "out.mkv"
     report = copy(source, output, start=Fraction(1), end=Fraction(8, 5))
