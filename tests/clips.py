@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from rtstyle.types import Pixels
@@ -196,3 +200,148 @@ def audio_packets(path: Path) -> list[list[tuple[str, Fraction]]]:
                 digest = hashlib.sha256(bytes(packet)).hexdigest()
                 packets[packet.stream_index].append((digest, packet.pts * packet.time_base))
         return list(packets.values())
+
+
+@dataclass(frozen=True)
+class Titles:
+    """A subtitle stream: its events are ``(start, duration, text)`` in milliseconds."""
+
+    codec: str
+    events: Sequence[tuple[int, int, str]]
+    language: str | None = None
+    title: str | None = None
+    marks: Disposition | None = None
+
+    @property
+    def packets(self) -> list[tuple[int, int, bytes]]:
+        """Start, duration and payload as the codec stores them."""
+        found = []
+        for index, (start, duration, text) in enumerate(self.events):
+            payload = text.encode()
+            if self.codec == "mov_text":
+                payload = len(payload).to_bytes(2, "big") + payload
+            if self.codec == "ass":
+                payload = f"{index},0,Default,,0,0,0,,{text}".encode()
+            if self.codec == "hdmv_pgs_subtitle":
+                # What a picture is composed of, as wide as the text says, and the end of it.
+                composed = payload[:2].rjust(2, b"\0") + bytes([0, 48, 16, 0, index, 0x80, 0, 0, 0])
+                payload = b"\x16" + len(composed).to_bytes(2, "big") + composed + b"\x80\0\0"
+            found.append((start, duration, payload))
+        return found
+
+
+def make_film(
+    path: Path,
+    source: Path,
+    *,
+    titles: Sequence[Titles] = (),
+    chapters: Sequence[tuple[float, float, str]] = (),
+    tags: dict[str, str] | None = None,
+    fonts: Sequence[tuple[str, bytes]] = (),
+    cover: bytes | None = None,
+    picture: dict[str, str] | None = None,
+    dispositions: Sequence[Disposition] = (),
+) -> Path:
+    """Remux ``source`` with more beside it, and return ``path``.
+
+    ``cover`` is a PNG file; ``picture`` holds tags of the picture stream; ``dispositions`` are
+    those of the source's streams in their order; chapters are ``(start, end, title)`` in seconds.
+    """
+    with av.open(f"file:{source}") as old, av.open(f"file:{path}", "w") as new:
+        copies = {s.index: new.add_stream_from_template(s, opaque=True) for s in old.streams}
+        for stream in old.streams:
+            copies[stream.index].metadata.update(stream.metadata)
+        for copy, disposition in zip(copies.values(), dispositions, strict=False):
+            copy.disposition = disposition
+        copies[0].metadata.update(picture or {})
+        new.metadata.update(tags or {})
+        others = [_add_titles(new, one) for one in titles]
+        for name, data in fonts:
+            new.add_attachment(name, "font/ttf", data)
+        packets: list[tuple[float, Packet[Any]]] = []
+        if cover is not None:
+            packets += _add_cover(new, cover)
+        for packet in old.demux():
+            if packet.size and packet.dts is not None:
+                time = float(packet.dts * packet.time_base)
+                packet.stream = copies[packet.stream_index]
+                packets.append((time, packet))
+        for one, stream in zip(titles, others, strict=True):
+            for start, duration, payload in one.packets:
+                extra: Packet[Any] = Packet(payload)
+                extra.stream, extra.time_base = stream, Fraction(1, 1000)
+                extra.pts = extra.dts = start
+                extra.duration = duration
+                extra.is_keyframe = True
+                packets.append((start / 1000, extra))
+        for _, packet in sorted(packets, key=lambda pair: pair[0]):
+            new.mux_one(packet)
+        new.set_chapters(
+            [
+                {
+                    "id": number,
+                    "start": round(1000 * start),
+                    "end": round(1000 * end),
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": title},
+                }
+                for number, (start, end, title) in enumerate(chapters, 1)
+            ]
+        )
+    return path
+
+
+def _add_titles(container: OutputContainer, titles: Titles) -> Stream:
+    # As ffmpeg writes mp4 files; their muxer compares ticks of these streams with those of others.
+    tick = Fraction(1, 1_000_000 if titles.codec == "mov_text" else 1000)
+    stream = container.add_mux_stream(titles.codec, time_base=tick)
+    stream.disposition = titles.marks or Disposition(0)
+    if titles.language is not None:
+        stream.metadata["language"] = titles.language
+    if titles.title is not None:
+        stream.metadata["title"] = titles.title
+    return stream
+
+
+def _add_cover(container: OutputContainer, cover: bytes) -> list[tuple[float, Packet[Any]]]:
+    if container.format.name == "matroska":
+        container.add_attachment("cover.png", "image/png", cover)
+        return []
+    stream = container.add_mux_stream("png", width=8, height=8)
+    stream.disposition = Disposition.attached_pic
+    packet: Packet[Any] = Packet(cover)
+    packet.stream, packet.time_base = stream, Fraction(1, 1000)
+    packet.pts = packet.dts = 0
+    packet.is_keyframe = True
+    return [(-1e9, packet)]
+
+
+def png_picture() -> bytes:
+    """A tiny PNG file."""
+    ok, data = cv2.imencode(".png", moving_picture((8, 8), 3))
+    assert ok
+    return data.tobytes()
+
+
+def subtitle_packets(path: Path) -> list[list[tuple[bytes, Fraction, Fraction]]]:
+    """For every subtitle stream its packets: payload, start and duration in seconds."""
+    with av.open(f"file:{path}") as container:
+        streams = list(container.streams.subtitles)
+        packets: dict[int, list[tuple[bytes, Fraction, Fraction]]] = {s.index: [] for s in streams}
+        for packet in container.demux(*streams) if streams else ():
+            if packet.size and packet.pts is not None:
+                tick = packet.time_base
+                packets[packet.stream_index].append(
+                    (bytes(packet), packet.pts * tick, (packet.duration or 0) * tick)
+                )
+        return list(packets.values())
+
+
+def chapters_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
+    """Start and end in seconds, and the title."""
+    with av.open(f"file:{path}") as container:
+        return [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"])
+            for c in container.chapters()
+            if c["time_base"] is not None
+        ]

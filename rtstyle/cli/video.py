@@ -69,6 +69,13 @@ Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but f
     help="Keep the sound bit for bit, encode it anew as AAC, or leave it out.",
 )
 @click.option(
+    "--subtitles",
+    type=click.Choice(["copy", "none"]),
+    default="copy",
+    show_default=True,
+    help="Keep the subtitles that OUTPUT's container can hold, or leave them out.",
+)
+@click.option(
     "--start",
     callback=parse_time,
     metavar="TIME",
@@ -99,6 +106,7 @@ def video(
     quality: int | None,
     preset: str | None,
     audio: str,
+    subtitles: str,
     start: Fraction | None,
     end: Fraction | None,
     overwrite: bool,
@@ -119,6 +127,7 @@ def video(
             quality=quality,
             preset=preset,
             audio=audio,
+            subtitles=subtitles,
             start=start,
             end=end,
             overwrite=overwrite,

@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from rtstyle.media.aac import AAC_RATES, AacTrack
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.encode import VideoWriter
-from rtstyle.media.tracks import AudioPacket
+from rtstyle.media.tracks import AnyPacket
 from rtstyle.types import Colour, Frame, Pixels, Size, VideoInfo
 
 _BLOCK = 4096
@@ -50,7 +50,7 @@ def write_clip(
         codec="drawn",
     )
     track = None if sound is None else _DrawnSound(sound, sample_rate)
-    with VideoWriter(path, info, EncodeOptions(), overwrite=overwrite, sound=track) as writer:
+    with VideoWriter(path, info, EncodeOptions(), overwrite=overwrite, companions=track) as writer:
         for index, pixels in enumerate(chain([first], pictures)):
             writer.write(
                 Frame(pixels=pixels, pts=index, time_base=1 / rate, duration=1, index=index)
@@ -77,7 +77,7 @@ class _DrawnSound:
     def attach(self, output: OutputContainer, shift: Fraction) -> None:
         self._track = AacTrack(output, rate=self._rate, channels=self._samples.shape[0])
 
-    def packets(self, until: Fraction | None) -> Iterator[AudioPacket]:
+    def packets(self, until: Fraction | None) -> Iterator[AnyPacket]:
         assert self._track is not None
         total = self._samples.shape[1]
         last = total if until is None else min(total, int(until * self._rate) + _BLOCK)
@@ -88,14 +88,20 @@ class _DrawnSound:
         if until is None:
             yield from self._track.finish()
 
-    def end(self, at: Fraction) -> Iterator[AudioPacket]:
+    def end(self, at: Fraction) -> Iterator[AnyPacket]:
         assert self._track is not None
         self._track.cut(at)
         yield from self.packets(at)
         yield from self._track.finish()
 
-    def lose(self) -> None:
+    def lose(self, kind: str) -> None:
         raise AssertionError("drawn sound is never damaged")
+
+    def complete(self, output: OutputContainer, end: Fraction) -> None:
+        """Drawn sound brings no chapters."""
+
+    def check(self, path: Path) -> None:
+        """Nor tags."""
 
     def close(self) -> None:
         self._track = None

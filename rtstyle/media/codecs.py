@@ -15,6 +15,7 @@ from rtstyle.errors import UsageError
 from rtstyle.types import Size
 
 AUDIO_MODES = ("copy", "aac", "none")
+SUBTITLE_MODES = ("copy", "none")
 
 _X26X_PRESETS = (
     "ultrafast",
@@ -101,6 +102,8 @@ class EncodeOptions:
     """x264's and x265's names, ``ultrafast`` to ``placebo``; for av1 ``0`` (slow) to ``13``."""
     audio: str = "copy"
     """``copy`` packets as they are, ``aac`` encodes anew, ``none`` leaves the sound out."""
+    subtitles: str = "copy"
+    """``copy`` those that the container can hold, ``none`` leaves them out."""
 
     def __post_init__(self) -> None:
         codec = CODECS.get(self.codec)
@@ -108,6 +111,10 @@ class EncodeOptions:
             raise UsageError(f"codec {self.codec!r} is unknown; take {_one_of(tuple(CODECS))}")
         if self.audio not in AUDIO_MODES:
             raise UsageError(f"audio {self.audio!r} is unknown; take {_one_of(AUDIO_MODES)}")
+        if self.subtitles not in SUBTITLE_MODES:
+            raise UsageError(
+                f"subtitles {self.subtitles!r} is unknown; take {_one_of(SUBTITLE_MODES)}"
+            )
         if self.quality is not None:
             if codec.quality is None:
                 raise UsageError(f"{codec.name} is lossless and takes no quality; leave it out")

@@ -1,4 +1,4 @@
-"""Frames into a video file, with the source's sound beside them."""
+"""Frames into a video file, with all else of the source beside them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import DiskFull, OutputError
 from rtstyle.media.codecs import EncodeOptions
+from rtstyle.media.companions import Companions, SourceCompanions
 from rtstyle.media.output import (
     PartFile,
     check_output,
-    close_quietly,
     is_disk_full,
     muxer_of,
 )
 from rtstyle.media.pictures import add_pictures, stored_otherwise
-from rtstyle.media.sound import Sound, SourceSound
 from rtstyle.media.streams import literal_url
-from rtstyle.media.tracks import AudioPacket
+from rtstyle.media.tracks import AnyPacket
+from rtstyle.media.trial import close_quietly
 from rtstyle.media.verify import check_written
 from rtstyle.types import Frame, SinkReport, VideoInfo
 
@@ -36,6 +36,8 @@ _FINEST_MOVIE = 1_000_000
 _MOST_HELD_BACK = 1_000_000
 """Microseconds of pictures that wait in memory for sound that has a gap or has ended; by default
 ten seconds, which are gigabytes of lossless 4K."""
+_SPARE = Fraction(1)
+"""Seconds after the last picture and sound in which a chapter may still begin or end."""
 
 
 class VideoWriter:
@@ -55,14 +57,15 @@ class VideoWriter:
         start: Fraction | None = None,
         end: Fraction | None = None,
         overwrite: bool = False,
-        sound: Sound | None = None,
+        companions: Companions | None = None,
     ) -> None:
         """``info`` is that of the source: time base, colour, pixel aspect and rate are kept.
 
-        ``source`` is the file whose sound is carried over, ``start`` and ``end`` (seconds of the
-        clip) the range of it; the output then begins at ``start``. ``sound`` is taken instead of
-        the source's. Raises what check_output raises, EncoderUnavailable where the codec refuses
-        the size, and OutputError where another run writes the same file.
+        ``source`` is the file whose sound, subtitles, chapters, covers, attachments and tags are
+        carried over, ``start`` and ``end`` (seconds of the clip) the range of it; the output then
+        begins at ``start``. ``companions`` are taken instead of the source's. Raises what
+        check_output raises, EncoderUnavailable where the codec refuses the size, and OutputError
+        where another run writes the same file.
         """
         check_output(output, source=source, overwrite=overwrite, options=options)
         self._output, self._info, self._options = output, info, options
@@ -78,11 +81,12 @@ class VideoWriter:
         self._moved = 0
         self._shown_until = Fraction(0)
         self._container: OutputContainer | None = None
-        self._sound: Sound | None = sound
+        self._companions: Companions | None = companions
+        self._ends = Fraction(0)
         self._part = PartFile(output, overwrite=overwrite)
         try:
-            if source is not None and sound is None:
-                self._sound = self._open_sound(source, start, end)
+            if source is not None and companions is None:
+                self._companions = self._open_companions(source, start, end)
             self._container = self._open_container()
             self._stream, self._convert = add_pictures(
                 self._container, info, options, tick=self._tick, name=output.name
@@ -169,23 +173,30 @@ class VideoWriter:
         assert self._last is not None
         try:
             self._mux_pictures(container, self._stream.encode(None))
-            if self._sound is not None:
-                rest = self._sound.end(self._shown_until) if cut else self._sound.packets(None)
-                self._mux_sound(container, rest)
+            if self._companions is not None:
+                others = self._companions
+                rest = others.end(self._shown_until) if cut else others.packets(None)
+                self._mux_others(container, rest)
+                ends = max(self._shown_until, self._ends) + _SPARE
+                others.complete(container, self._shown_until if cut else ends)
             self._container = None
             container.close()
         except (av.FFmpegError, OSError) as error:
             self._container = container
             raise self._failed(error) from error
-        self._release_sound()
-        note = check_written(
-            self._part,
-            name=self._output.name,
-            frames=self._count,
-            first=(self._first - self._moved) * self._tick,
-            last=(self._last - self._moved) * self._tick,
-        )
-        self._notes.extend(note)
+        try:
+            note = check_written(
+                self._part,
+                name=self._output.name,
+                frames=self._count,
+                first=(self._first - self._moved) * self._tick,
+                last=(self._last - self._moved) * self._tick,
+            )
+            self._notes.extend(note)
+            if self._companions is not None:
+                self._companions.check(self._part.path)
+        finally:
+            self._release_companions()
 
     def _report(self, path: Path, size: int) -> SinkReport:
         return SinkReport(path=str(path), frames=self._count, bytes=size, notes=tuple(self._notes))
@@ -207,17 +218,18 @@ class VideoWriter:
     ) -> None:
         self.abort()
 
-    def _open_sound(
+    def _open_companions(
         self, source: Path, start: Fraction | None, end: Fraction | None
-    ) -> SourceSound | None:
+    ) -> SourceCompanions:
         zero = self._info.start_pts * self._info.time_base
-        sound = SourceSound(
+        return SourceCompanions(
             source,
-            mode=self._options.audio,
+            muxer=muxer_of(self._output),
+            audio=self._options.audio,
+            subtitles=self._options.subtitles,
             begin=None if start is None else zero + start,
             end=None if end is None else zero + end,
         )
-        return sound
 
     def _open_container(self) -> OutputContainer:
         muxer = muxer_of(self._output)
@@ -230,19 +242,20 @@ class VideoWriter:
         """Ticks a second of the movie, in which late starts are counted; by default 1000, which
         would round them. Exact for picture and sound where that is possible."""
         ticks = self._tick.denominator
-        rates = self._sound.rates if isinstance(self._sound, SourceSound) else ()
+        rates = self._companions.rates if isinstance(self._companions, SourceCompanions) else ()
         exact = math.lcm(ticks, *(rate for rate in rates if rate > 0))
         ticks = exact if exact <= _FINEST_MOVIE else ticks
         return ticks * -(-_FINE_MOVIE // ticks)
 
     def _begin(self, container: OutputContainer, first: int) -> None:
-        """Decide by how many ticks all times move, then add the sound's streams.
+        """Decide by how many ticks all times move, then add the other streams.
 
         They move where a range was asked for (to start at zero), where the source's clock starts
         anywhere, and where the first frame lies before zero, which players would not show.
         """
         self._first = first
-        clock = self._sound.clock_start if isinstance(self._sound, SourceSound) else None
+        others = self._companions
+        clock = others.clock_start if isinstance(others, SourceCompanions) else None
         if self._start is not None:
             zero = self._info.start_pts * self._info.time_base
             self._moved = int((zero + self._start) / self._tick)
@@ -256,8 +269,8 @@ class VideoWriter:
                 f"picture and sound start {abs(float(self._moved * self._tick)):.3f} s {direction} "
                 "than in the source, so that the output begins at zero"
             )
-        if self._sound is not None:
-            self._sound.attach(container, self._moved * self._tick)
+        if self._companions is not None:
+            self._companions.attach(container, self._moved * self._tick)
 
     def _mux_pictures(
         self, container: OutputContainer, packets: Iterable[Packet[VideoStream]]
@@ -272,17 +285,21 @@ class VideoWriter:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
             time = None if packet.dts is None else packet.dts * packet.time_base
             container.mux_one(packet)
-            if self._sound is not None and time is not None:
-                self._mux_sound(container, self._sound.packets(time))
+            if self._companions is not None and time is not None:
+                self._mux_others(container, self._companions.packets(time))
 
-    def _mux_sound(self, container: OutputContainer, packets: Iterable[AudioPacket]) -> None:
-        assert self._sound is not None
+    def _mux_others(self, container: OutputContainer, packets: Iterable[AnyPacket]) -> None:
+        assert self._companions is not None
         for packet in packets:
             try:
                 container.mux_one(packet)
             except (av.InvalidDataError, av.PatchWelcomeError):
                 # A packet copied from a damaged source; the pictures are our own.
-                self._sound.lose()
+                self._companions.lose(packet.stream.type)
+                continue
+            if packet.stream.type == "audio" and packet.pts is not None:
+                ends = (packet.pts + (packet.duration or 0)) * packet.time_base
+                self._ends = max(self._ends, ends)
 
     def _failed(self, error: Exception) -> OutputError:
         """Close what failed and say why; a full disk leaves the .part for whoever can use it."""
@@ -314,17 +331,17 @@ class VideoWriter:
             raise ValueError(f"{self._output.name} is finished or was given up")
         return self._container
 
-    def _release_sound(self) -> None:
-        if self._sound is not None:
-            self._notes.extend(self._sound.notes)
-            self._sound.close()
-            self._sound = None
+    def _release_companions(self) -> None:
+        if self._companions is not None:
+            self._notes.extend(self._companions.notes)
+            self._companions.close()
+            self._companions = None
 
     def _close(self) -> None:
         if self._container is not None:
             close_quietly(self._container)
             self._container = None
-        self._release_sound()
+        self._release_companions()
 
 
 def _is_sane(time_base: Fraction) -> bool:

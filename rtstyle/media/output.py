@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import itertools
 import os
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-import av
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
 
 from rtstyle.errors import (
     DiskFull,
@@ -25,6 +20,7 @@ from rtstyle.errors import (
 )
 from rtstyle.media.codecs import CODECS, MUXERS, EncodeOptions, encoders, opens_here
 from rtstyle.media.streams import copyable_sounds, open_container
+from rtstyle.media.trial import holds
 
 if sys.platform != "win32":
     import fcntl
@@ -120,34 +116,15 @@ def _check_codec(output: Path, options: EncodeOptions) -> None:
 def _check_sound(output: Path, source: Path) -> None:
     with open_container(source) as container:
         for stream in copyable_sounds(container):
-            if _holds(muxer_of(output), stream):
+            if holds(muxer_of(output), stream):
                 continue
             remedies = ["--audio none" if output.suffix.lower() == ".webm" else "--audio aac"]
-            if _holds("matroska", stream):
+            if holds("matroska", stream):
                 remedies.append("an .mkv name")
             raise OutputError(
                 f"{output.name}: {output.suffix.lower()[1:]} cannot hold the source's "
                 f"{stream.codec_context.name} sound; use {' or '.join(remedies)}"
             )
-
-
-def _holds(muxer: str, stream: AudioStream) -> bool:
-    """Whether a container takes the stream: its header is tried, in memory."""
-    trial = av.open(io.BytesIO(), "w", format=muxer)
-    try:
-        trial.add_stream_from_template(stream)
-        trial.start_encoding()
-    except (ValueError, av.FFmpegError):
-        return False
-    finally:
-        close_quietly(trial)
-    return True
-
-
-def close_quietly(container: OutputContainer) -> None:
-    """Close a container that is given up; it may fail again on what made it fail before."""
-    with contextlib.suppress(av.FFmpegError, OSError):
-        container.close()
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Discard, Disposition, Stream
+from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import NotAVideo, NoVideoStream
@@ -115,9 +116,19 @@ def _decoder(stream: Stream) -> object | None:
     return context
 
 
+def codec_name(stream: Stream) -> str:
+    """FFmpeg's name of a stream's coding, whatever decodes it here."""
+    return "unknown" if _decoder(stream) is None else stream.codec_context.codec.canonical_name
+
+
 def copyable_sounds(container: InputContainer) -> tuple[AudioStream, ...]:
     """The audio streams whose codec is known."""
     return tuple(stream for stream in container.streams.audio if _decoder(stream) is not None)
+
+
+def copyable_subtitles(container: InputContainer) -> tuple[SubtitleStream, ...]:
+    """The subtitle streams whose codec is known."""
+    return tuple(stream for stream in container.streams.subtitles if _decoder(stream) is not None)
 
 
 def list_streams(container: InputContainer) -> tuple[StreamInfo, ...]:
@@ -134,8 +145,12 @@ def list_streams(container: InputContainer) -> tuple[StreamInfo, ...]:
 
 
 def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str, ...]:
-    """One sentence for each kind of stream that is not among the ``carried`` indices."""
-    indices = set(carried)
+    """One sentence for each kind of stream that is not among the ``carried`` indices.
+
+    Streams in which a container keeps its chapters or its timecode are left out: what they say is
+    carried otherwise.
+    """
+    indices = set(carried) | set(_of_the_container(container))
     counts: dict[str, int] = {}
     for stream in container.streams:
         if stream.index not in indices:
@@ -145,6 +160,15 @@ def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str,
         f"{count} {kind}{'s' if count > 1 else ''} not carried over"
         for kind, count in counts.items()
     )
+
+
+def _of_the_container(container: InputContainer) -> Iterator[int]:
+    for stream in container.streams:
+        told = stream.type == "data" and "timecode" in stream.metadata
+        # The titles of chapters, which the demuxer has read already.
+        read = stream.type == "data" and stream.discard == Discard.all
+        if told or read:
+            yield stream.index
 
 
 def start_seconds(stream: Stream) -> Fraction | None:

@@ -1,55 +1,41 @@
-"""One audio stream of an output, made from one of the source."""
+"""One stream of an output beside its pictures, made from one of the source."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
 
 from rtstyle.media.aac import AacTrack
+from rtstyle.media.tags import Label, dress
 
-AudioPacket: TypeAlias = "Packet[AudioStream]"
+AnyPacket: TypeAlias = "Packet[Any]"
+"""A packet of sound, of subtitles or of a cover: PyAV types each by its stream."""
 
-_QUICKTIME_LANGUAGES = {
-    "ces": "cze",
-    "deu": "ger",
-    "fas": "per",
-    "fra": "fre",
-    "isl": "ice",
-    "mkd": "mac",
-    "msa": "may",
-    "mya": "bur",
-    "nld": "dut",
-    "ron": "rum",
-    "slk": "slo",
-    "sqi": "alb",
-    "zho": "chi",
-    "ell": "gre",
-    "eus": "baq",
-    "hye": "arm",
-    "kat": "geo",
-    "cym": "wel",
-    "bod": "tib",
-}
-"""QuickTime knows these languages by their older code only."""
+_TEXT_TICK = Fraction(1, 1_000_000)
 
 
 class CopyTrack:
-    """One audio stream, copied."""
+    """One stream, copied packet for packet."""
 
-    def __init__(self, output: OutputContainer, stream: AudioStream) -> None:
+    kind = "audio"
+
+    def __init__(self, output: OutputContainer, stream: Stream, name: str) -> None:
+        """``name`` is what messages call the stream."""
         self.repaired = 0
         self.damaged = 0
-        self._time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate)
-        self._stream = output.add_stream_from_template(stream)
-        _dress(self._stream, stream)
+        self._time_base = stream.time_base or _ticks_of(stream)
+        self._stream = output.add_stream_from_template(stream, opaque=True)
+        self.label: Label = dress(self._stream, stream, name)
         self._strict = output.format.name in ("mp4", "mov")
         self._last_dts: int | None = None
         self._next: int = 0
@@ -62,7 +48,7 @@ class CopyTrack:
             return 1
         return max(1, math.ceil(self._stream.time_base / self._time_base))
 
-    def take(self, packet: AudioPacket, shift: Fraction) -> Iterator[AudioPacket]:
+    def take(self, packet: AnyPacket, shift: Fraction) -> Iterator[AnyPacket]:
         moved = round(shift / self._time_base)
         pts = packet.pts if packet.pts is not None else packet.dts
         dts = packet.dts if packet.dts is not None else packet.pts
@@ -84,17 +70,93 @@ class CopyTrack:
     def cut(self, end: Fraction) -> None:
         """Nothing is held back that could be cut."""
 
-    def finish(self) -> Iterator[AudioPacket]:
+    def settle(self) -> Iterator[AnyPacket]:
+        """Nothing is held back that could be due."""
         return iter(())
+
+    def finish(self) -> Iterator[AnyPacket]:
+        return iter(())
+
+
+class SubtitleTrack(CopyTrack):
+    """One subtitle stream, copied; what is shown across a cut is shown for its part of the time."""
+
+    kind = "subtitle"
+
+    def __init__(
+        self,
+        output: OutputContainer,
+        stream: SubtitleStream,
+        name: str,
+        *,
+        begin: Fraction | None,
+        end: Fraction | None,
+    ) -> None:
+        """``begin`` and ``end`` in seconds of the source."""
+        super().__init__(output, stream, name)
+        if output.format.name in ("mp4", "mov"):
+            # Their muxer writes where a text ends once a packet of any stream has more ticks, of
+            # whatever length: with fine ticks, no stream is ahead of what is copied here.
+            self._stream.time_base = _TEXT_TICK
+        self._begin = None if begin is None else math.ceil(begin / self._time_base)
+        self._end = None if end is None else math.ceil(end / self._time_base)
+        self._shift = Fraction(0)
+        self._showing: AnyPacket | None = None
+
+    @property
+    def _least_step(self) -> int:
+        # Several subtitles may begin together.
+        return 0
+
+    def take(self, packet: AnyPacket, shift: Fraction) -> Iterator[AnyPacket]:
+        self._shift = shift
+        start = packet.pts if packet.pts is not None else packet.dts
+        if start is not None and self._begin is not None and start < self._begin:
+            if not packet.duration:
+                # A picture that stays until the next one comes.
+                self._showing = packet
+                return
+            packet.duration = start + packet.duration - self._begin
+            if packet.duration <= 0:
+                return
+            start = packet.pts = packet.dts = self._begin
+        elif start is not None and start == self._begin:
+            self._showing = None
+        yield from self.settle()
+        if start is not None and self._end is not None:
+            if start >= self._end:
+                return
+            if packet.duration:
+                packet.duration = min(packet.duration, self._end - start)
+        yield from super().take(packet, shift)
+
+    def cut(self, end: Fraction) -> None:
+        """Keep nothing from ``end``, in seconds of the output, on."""
+        last = math.ceil((end + self._shift) / self._time_base)
+        self._end = last if self._end is None else min(self._end, last)
+
+    def settle(self) -> Iterator[AnyPacket]:
+        """What was shown already when the range began."""
+        packet, self._showing = self._showing, None
+        if packet is not None:
+            packet.pts = packet.dts = self._begin
+            yield from super().take(packet, self._shift)
+
+    def finish(self) -> Iterator[AnyPacket]:
+        yield from self.settle()
 
 
 class EncodeTrack:
     """One audio stream, decoded and encoded as AAC; times are kept to the sample."""
 
+    kind = "audio"
+
     def __init__(
         self,
         output: OutputContainer,
         stream: AudioStream,
+        name: str,
+        *,
         shift: Fraction,
         begin: Fraction | None,
         end: Fraction | None,
@@ -111,9 +173,9 @@ class EncodeTrack:
             end=None if end is None else end - shift,
         )
         self._shift = shift
-        _dress(self._track.stream, stream)
+        self.label: Label = dress(self._track.stream, stream, name)
 
-    def take(self, packet: AudioPacket, shift: Fraction) -> Iterator[AudioPacket]:
+    def take(self, packet: AnyPacket, shift: Fraction) -> Iterator[AnyPacket]:
         try:
             frames = self._source.decode(packet)
         except av.FFmpegError:
@@ -127,7 +189,11 @@ class EncodeTrack:
         """Keep nothing from ``end``, in seconds of the output, on."""
         self._track.cut(end)
 
-    def finish(self) -> Iterator[AudioPacket]:
+    def settle(self) -> Iterator[AnyPacket]:
+        """Nothing is held back that could be due."""
+        return iter(())
+
+    def finish(self) -> Iterator[AnyPacket]:
         try:
             frames = self._source.decode(None)
         except av.FFmpegError:
@@ -140,18 +206,14 @@ class EncodeTrack:
     def damaged(self) -> int:
         return self._undecodable + self._track.damaged
 
-    def _feed(self, frame: AudioFrame) -> Iterator[AudioPacket]:
+    def _feed(self, frame: AudioFrame) -> Iterator[AnyPacket]:
         seconds = None
         if frame.pts is not None and frame.time_base is not None:
             seconds = frame.pts * frame.time_base - self._shift
         yield from self._track.feed(frame, seconds)
 
 
-def _dress(new: AudioStream, old: AudioStream) -> None:
-    new.disposition = old.disposition
-    for key in ("language", "title", "handler_name"):
-        if key in old.metadata:
-            new.metadata[key] = old.metadata[key]
-    if new.container.format.name == "mov":
-        language = new.metadata.get("language", "")
-        new.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language)
+def _ticks_of(stream: Stream) -> Fraction:
+    if isinstance(stream, AudioStream):
+        return Fraction(1, stream.codec_context.sample_rate)
+    return Fraction(1, 1000)

@@ -46,6 +46,7 @@ def stylize_video(
     quality: int | None = None,
     preset: str | None = None,
     audio: str = "copy",
+    subtitles: str = "copy",
     start: Seconds | None = None,
     end: Seconds | None = None,
     overwrite: bool = False,
@@ -61,8 +62,10 @@ def stylize_video(
     one that is loaded already (then ``style`` may be None, ``backend`` and ``precision`` are not
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
     0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
-    better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none. ``start`` and
-    ``end`` are seconds from the source's first picture; frames with start <= t < end are taken.
+    better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
+    copy or none. ``start`` and ``end`` are seconds from the source's first picture; frames with
+    start <= t < end are taken. Chapters, covers, attachments and tags are kept as far as the
+    container can hold them; a note names what it cannot.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
@@ -81,7 +84,9 @@ def stylize_video(
     source, output = Path(source), Path(output)
     check_choice(strength=strength, backend=backend, precision=precision)
     begin, finish = _span(start, end)
-    options = EncodeOptions(codec=codec, quality=quality, preset=preset, audio=audio)
+    options = EncodeOptions(
+        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+    )
     check_output(output, source=source, overwrite=overwrite, options=options)
     stats = ConversionStats()
     with (

@@ -56,7 +56,16 @@ def test_options_reach_the_conversion(clip: Path, pack: Path, tmp_path: Path) ->
     options = "--strength 0.5 --backend openvino --precision fp32 --codec ffv1 --audio none"
     result = run(
         *(clip, "-o", output, "--style", pack, *options.split()),
-        *("--start", "0:00.12", "--end", "0:00:00.32", "--report", report_file),
+        *(
+            "--subtitles",
+            "none",
+            "--start",
+            "0:00.12",
+            "--end",
+            "0:00:00.32",
+            "--report",
+            report_file,
+        ),
     )
     assert result.exit_code == 0, result.output
     report = json.loads(report_file.read_text(encoding="utf-8"))
