@@ -169,6 +169,8 @@ def video(
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)
     many = preview_count is None and output is not None and means_folder(sources, output)
+    if preview_count is not None and len(sources) > 1:
+        raise UsageError("--preview looks at one film; name one")
     _check_together(
         many=many,
         preview=preview_count is not None,
@@ -184,8 +186,6 @@ def video(
         end=end,
     )
     if preview_count is not None:
-        if len(sources) > 1:
-            raise UsageError("--preview looks at one film; name one")
         target = None if output is None else Path(output)
         _preview(choice, sources[0], target, preview_count, container, overwrite)
         return

@@ -54,11 +54,9 @@ def test_pictures_are_spread_without_the_ends_and_stylized(tmp_path: Path) -> No
 def test_a_range_is_looked_at_alone(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=200)
     found = preview(clip, 2, start=4, end=6)
-    assert times(found) == [Fraction("4.6"), Fraction("5.4")] or all(
-        4 <= time < 6 for time in times(found)
-    )
+    assert times(found) == [Fraction("4.6"), Fraction("5.4")]
     assert found.estimate.frames == 50
-    with pytest.raises(UsageError, match="shorter|long"):
+    with pytest.raises(UsageError, match=r"it is 8\.00 s long"):
         preview(clip, 2, start=60)
 
 
@@ -76,8 +74,8 @@ def test_variable_rates_keep_their_times(tmp_path: Path) -> None:
     pts = [*range(0, 1000, 40), *range(1000, 9000, 1000), *range(9000, 10000, 20)]
     clip = make_clip(tmp_path / "in.mkv", pts=pts, time_base=Fraction(1, 1000))
     found = preview(clip, 5)
-    # The next picture from 1.8, 3.4, 5, 6.6 and 8.2 seconds on.
-    assert times(found) == [Fraction(n) for n in (2, 4, 5, 7, 9)]
+    # It lasts 10.02 s: the next pictures from 1.80, 3.41, 5.01, 6.61 and 8.22 seconds on.
+    assert times(found) == [Fraction(n) for n in (2, 4, 6, 7, 9)]
 
 
 def test_a_last_picture_that_stays_is_found(tmp_path: Path) -> None:
