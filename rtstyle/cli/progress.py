@@ -24,9 +24,12 @@ class ProgressDisplay:
         self,
         stream: TextIO,
         *,
+        label: str = "",
         clock: Callable[[], float] = time.monotonic,
         columns: int | None = None,
     ) -> None:
+        """``label`` stands before every line."""
+        self._label = f"{label}  " if label else ""
         self._stream = stream
         self._terminal = stream.isatty()
         self._clock = clock
@@ -46,7 +49,7 @@ class ProgressDisplay:
         if self._terminal:
             self._draw(progress)
         else:
-            click.echo(f"rtstyle: {log_line(progress)}", file=self._stream)
+            click.echo(f"rtstyle: {self._label}{log_line(progress)}", file=self._stream)
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +67,7 @@ class ProgressDisplay:
     def _draw(self, progress: Progress) -> None:
         columns = self._columns or shutil.get_terminal_size().columns
         # One column stays free: some terminals wrap on the last one.
-        line = bar_line(progress)[: columns - 1]
+        line = f"{self._label}{bar_line(progress)}"[: columns - 1]
         click.echo(f"\r{line:<{columns - 1}}", file=self._stream, nl=False)
         self._drawn = True
 

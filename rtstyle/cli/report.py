@@ -27,7 +27,12 @@ def check_report(path: Path, *, others: tuple[Path, ...], overwrite: bool) -> No
 
 def write_report(report: RunReport, path: Path) -> None:
     """Write ``report`` whole or not at all."""
-    text = json.dumps(as_json(report), indent=2, ensure_ascii=False) + "\n"
+    write_json(as_json(report), path)
+
+
+def write_json(content: object, path: Path) -> None:
+    """Write ``content``, in types JSON knows, whole or not at all; raises OutputNotWritable."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
+from rtstyle.cli.batch import Batch
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.options import parse_time, style_options, style_or_first
+from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
-from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
-from rtstyle.pipeline import stylize_video
+from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
+from rtstyle.media import VIDEO_ENDINGS, EncodeOptions
+from rtstyle.pipeline import (
+    CONTAINERS,
+    checked_range,
+    open_stylizer,
+    plan_batch,
+    preview_video,
+    stylize_video,
+)
+from rtstyle.styles import find_style
 from rtstyle.types import BackendInfo, RunReport
 
 _EPILOG = """\b
@@ -21,8 +37,14 @@ Examples:
   rtstyle video holiday.mp4 -o painted.mp4
   rtstyle video holiday.mp4 -o painted.mp4 --style great-wave --strength 0.7
   rtstyle video film.mkv -o minute.mkv --start 1:00 --end 2:00
+  rtstyle video films/ more.avi -o painted/ --skip-existing
+  rtstyle video film.mkv --preview 8
 
-
+
+With several films or a folder OUTPUT is a folder, and each film keeps its name and its place in the
+tree. A film that fails does not stop the others: failures are listed at the end, and the exit code
+is that of the first.
+
 Ctrl-C stops the run and keeps what was done, with its sound, beside OUTPUT: painted.partial.mp4
 for painted.mp4 (painted.partial-2.mp4 where that is taken, unless --overwrite is given). Ctrl-C
 a second time stops at once and keeps nothing. OUTPUT itself is there only once it is whole.
@@ -32,15 +54,33 @@ Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but f
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The options that a conversion and its preview share."""
+
+    style: str
+    net: dict[str, Any]
+    """strength, backend and precision."""
+    encoding: dict[str, Any]
+    """codec, quality, preset and audio."""
+    start: Fraction | None
+    end: Fraction | None
+
+    @property
+    def options(self) -> EncodeOptions:
+        return EncodeOptions(**self.encoding)
+
+
 @click.command(epilog=_EPILOG, short_help="Stylize a video, with its sound.")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument(
+    "sources", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "-o",
     "--output",
-    required=True,
-    metavar="OUTPUT",
-    type=click.Path(path_type=Path),
-    help="The file to write; its ending (.mp4, .mkv, .mov ...) chooses the container.",
+    metavar="FILE|DIR",
+    help="The file to write; its ending (.mp4, .mkv, .mov ...) chooses the container. A folder "
+    "(made if it is not there) for several films or a folder of them. With --preview a picture.",
 )
 @style_options
 @click.option(
@@ -84,20 +124,38 @@ Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but f
 @click.option(
     "--end", callback=parse_time, metavar="TIME", help="Stop before this time of the input."
 )
+@click.option(
+    "--container",
+    type=click.Choice(CONTAINERS),
+    help="Kind of the files in an output folder.  [default: as each film's, or mkv]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT (and the report) if it is there.")
+@click.option(
+    "--skip-existing",
+    is_flag=True,
+    help="Leave alone what is in the output folder already, and convert the rest.",
+)
+@click.option(
+    "--preview",
+    "preview_count",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Only stylize N pictures spread over the film into a contact sheet, OUTPUT "
+    "[default: INPUT-preview.png here], and estimate time and size of the whole.",
+)
 @click.option(
     "--report",
     "report_file",
     metavar="FILE.json",
     type=click.Path(path_type=Path),
-    help="Write what happened, and how fast, as JSON.",
+    help="Write what happened, and how fast, as JSON; for an output folder a list.",
 )
 @click.pass_context
 def video(
     ctx: click.Context,
     *,
-    source: Path,
-    output: Path,
+    sources: tuple[Path, ...],
+    output: str | None,
     style: str | None,
     strength: float,
     backend: str,
@@ -109,27 +167,99 @@ def video(
     subtitles: str,
     start: Fraction | None,
     end: Fraction | None,
+    container: str | None,
     overwrite: bool,
+    skip_existing: bool,
+    preview_count: int | None,
     report_file: Path | None,
 ) -> None:
-    """Stylize the video INPUT and write it, with its sound, to OUTPUT."""
+    """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
+    if output is None and preview_count is None:
+        raise click.UsageError("Missing option '-o' / '--output'.", ctx)
+    many = preview_count is None and output is not None and means_folder(sources, output)
+    if preview_count is not None and len(sources) > 1:
+        raise UsageError("--preview looks at one film; name one")
+    _check_together(
+        many=many,
+        preview=preview_count is not None,
+        container=container is not None,
+        skip_existing=skip_existing,
+        report=report_file is not None,
+    )
+    choice = Choice(
+        style=style_or_first(style),
+        net={"strength": strength, "backend": backend, "precision": precision},
+        encoding={
+            "codec": codec,
+            "quality": quality,
+            "preset": preset,
+            "audio": audio,
+            "subtitles": subtitles,
+        },
+        start=start,
+        end=end,
+    )
+    if preview_count is not None:
+        target = None if output is None else Path(output)
+        _preview(choice, sources[0], target, preview_count, container, overwrite)
+        return
+    assert output is not None
+    if many:
+        code = _many(
+            choice,
+            sources,
+            Path(output),
+            container=container,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            report_file=report_file,
+        )
+    else:
+        code = _one(choice, sources[0], Path(output), overwrite, report_file)
+    if code:
+        ctx.exit(code)
+
+
+def means_folder(sources: tuple[Path, ...], output: str) -> bool:
+    """Whether ``output`` is a folder for results rather than the name of one.
+
+    Raises UsageError where several films have one file's name for their output.
+    """
+    folder = Path(output)
+    if output.endswith(("/", os.sep)) or folder.is_dir():
+        return True
+    named_as_film = folder.suffix.lower() in VIDEO_ENDINGS
+    if len(sources) > 1 and named_as_film:
+        raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
+    return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
+
+
+def _check_together(
+    *, many: bool, preview: bool, container: bool, skip_existing: bool, report: bool
+) -> None:
+    """Refuse options that would have no effect."""
+    if container and not (many or preview):
+        raise UsageError("--container is for an output folder; a file's own ending chooses")
+    if skip_existing and not many:
+        raise UsageError("--skip-existing is for an output folder; leave it out")
+    if report and preview:
+        raise UsageError("--preview converts nothing to report; leave --report out")
+
+
+def _one(
+    choice: Choice, source: Path, output: Path, overwrite: bool, report_file: Path | None
+) -> int:
     if report_file is not None:
         check_report(report_file, others=(source, output), overwrite=overwrite)
     with interruptible(), ProgressDisplay(sys.stderr) as display:
         report = stylize_video(
             source,
             output,
-            style_or_first(style),
-            strength=strength,
-            backend=backend,
-            precision=precision,
-            codec=codec,
-            quality=quality,
-            preset=preset,
-            audio=audio,
-            subtitles=subtitles,
-            start=start,
-            end=end,
+            choice.style,
+            **choice.net,
+            **choice.encoding,
+            start=choice.start,
+            end=choice.end,
             overwrite=overwrite,
             progress=display,
             on_backend=_say_backend,
@@ -137,8 +267,103 @@ def video(
     if report_file is not None:
         write_report(report, report_file)
     _say_result(report)
-    if report.finished_with_loss:
-        ctx.exit(EXIT_FINISHED_WITH_LOSS)
+    return EXIT_FINISHED_WITH_LOSS if report.finished_with_loss else 0
+
+
+def _many(
+    choice: Choice,
+    sources: tuple[Path, ...],
+    folder: Path,
+    *,
+    container: str | None,
+    overwrite: bool,
+    skip_existing: bool,
+    report_file: Path | None,
+) -> int:
+    checked_range(choice.start, choice.end)
+    plan = plan_batch(
+        sources,
+        folder,
+        choice.options,
+        container=container,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+    )
+    # A style that is none must not leave a folder behind.
+    find_style(choice.style)
+    plan.make_folder()
+    if report_file is not None:
+        files = (path for job in (*plan.skipped, *plan.jobs) for path in (job.source, job.target))
+        check_report(report_file, others=tuple(files), overwrite=overwrite)
+    batch = Batch(plan)
+    with interruptible():
+        try:
+            if plan.jobs:
+                _run(choice, batch, overwrite)
+        except KeyboardInterrupt:
+            batch.list_failures()
+            raise
+        finally:
+            if report_file is not None:
+                batch.write_report(report_file)
+    batch.say_result()
+    return batch.exit_code
+
+
+def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
+    """Run a batch with one net for all; at strength 0 there is none to load."""
+    net = {key: choice.net[key] for key in ("backend", "precision")}
+    needed = choice.net["strength"] > 0
+    with open_stylizer(choice.style, **net) if needed else nullcontext() as stylizer:
+        if stylizer is not None:
+            _say_backend(stylizer.info)
+        batch.run(
+            partial(
+                stylize_video,
+                style=choice.style if stylizer is None else None,
+                **choice.net,
+                **choice.encoding,
+                start=choice.start,
+                end=choice.end,
+                overwrite=overwrite,
+                stylizer=stylizer,
+            )
+        )
+
+
+def _preview(
+    choice: Choice,
+    source: Path,
+    output: Path | None,
+    count: int,
+    container: str | None,
+    overwrite: bool,
+) -> None:
+    options = choice.options
+    settings = " ".join((options.codec, *(f"{k} {v}" for k, v in _told(options).items())))
+    sound = {"none": "no sound"}.get(options.audio, f"sound {options.audio}")
+    with interruptible():
+        run_preview(
+            partial(
+                preview_video,
+                style=choice.style,
+                **choice.net,
+                **choice.encoding,
+                container=container,
+                start=choice.start,
+                end=choice.end,
+                on_backend=_say_backend,
+            ),
+            source,
+            output,
+            count=count,
+            settings=f"{settings}, {sound}",
+            overwrite=overwrite,
+        )
+
+
+def _told(options: EncodeOptions) -> dict[str, str]:
+    return {k: v for k, v in options.encoder_options.items() if k in ("crf", "preset")}
 
 
 def _say_backend(info: BackendInfo) -> None:

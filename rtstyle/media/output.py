@@ -44,13 +44,20 @@ def check_output(
     options = options or EncodeOptions()
     muxer_of(output)
     check_destination(output, source=source, overwrite=overwrite)
+    check_container(output, options)
+    if source is not None and options.audio == "copy":
+        _check_sound(output, source)
+
+
+def check_container(output: Path, options: EncodeOptions) -> None:
+    """Refuse an ending whose container is unknown or does not take the codecs asked for; no file
+    is looked at. Raises OutputNotWritable, EncoderUnavailable, OutputError."""
+    muxer_of(output)
     _check_codec(output, options)
     if options.audio == "aac" and output.suffix.lower() == ".webm":
         raise OutputError(
             f"{output.name}: webm cannot hold aac sound; use --audio copy, or an .mkv name"
         )
-    if source is not None and options.audio == "copy":
-        _check_sound(output, source)
 
 
 def muxer_of(output: Path) -> str:

@@ -1,24 +1,36 @@
 """The jobs: what a caller asks for, done with media, styles and backends."""
 
+from rtstyle.pipeline.batch import CONTAINERS, BatchPlan, Job, make_place, plan_batch
 from rtstyle.pipeline.brush import Style, open_stylizer
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.image import can_write, stylize_image
-from rtstyle.pipeline.run import stylize_video
+from rtstyle.pipeline.preview import Estimate, Moment, Preview, preview_video
+from rtstyle.pipeline.run import checked_range, stylize_video
 from rtstyle.pipeline.stage import Prefetch, prefetch
 from rtstyle.pipeline.stats import Latencies, Progress, ProgressMeter, StageStats
 
 __all__ = [
+    "CONTAINERS",
+    "BatchPlan",
     "ConversionStats",
+    "Estimate",
+    "Job",
     "Latencies",
+    "Moment",
     "Prefetch",
+    "Preview",
     "Progress",
     "ProgressMeter",
     "StageStats",
     "Style",
     "can_write",
+    "checked_range",
     "convert",
+    "make_place",
     "open_stylizer",
+    "plan_batch",
     "prefetch",
+    "preview_video",
     "stylize_image",
     "stylize_video",
 ]

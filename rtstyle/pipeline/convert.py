@@ -11,7 +11,6 @@ from itertools import islice
 import numpy as np
 
 from rtstyle.media.sink import FrameSink
-from rtstyle.media.source import FrameSource
 from rtstyle.pipeline.stage import StageClosedError, prefetch
 from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
 from rtstyle.types import Frame, Pixels
@@ -33,7 +32,7 @@ class ConversionStats:
 
 
 def convert(
-    source: FrameSource,
+    source: Iterable[Frame],
     sink: FrameSink,
     paint: Callable[[Pixels], Pixels],
     *,

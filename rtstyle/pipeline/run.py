@@ -83,7 +83,7 @@ def stylize_video(
     """
     source, output = Path(source), Path(output)
     check_choice(strength=strength, backend=backend, precision=precision)
-    begin, finish = _span(start, end)
+    begin, finish = checked_range(start, end)
     options = EncodeOptions(
         codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
     )
@@ -235,7 +235,10 @@ def expected_frames(
     return max(0, round((last - (start or 0)) * info.average_rate))
 
 
-def _span(start: Seconds | None, end: Seconds | None) -> tuple[Fraction | None, Fraction | None]:
+def checked_range(
+    start: Seconds | None, end: Seconds | None
+) -> tuple[Fraction | None, Fraction | None]:
+    """``start`` and ``end`` as exact seconds; raises UsageError for a range that holds nothing."""
     begin, finish = _seconds("start", start), _seconds("end", end)
     if finish is not None and finish <= (begin or 0):
         raise UsageError(

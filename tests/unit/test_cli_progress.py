@@ -61,6 +61,18 @@ def test_a_line_fits_the_terminal(columns: int) -> None:
     assert {len(line.rstrip("\n")) for line in text.split("\r")[1:]} == {columns - 1}
 
 
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["file", "terminal"])
+def test_a_label_stands_before_every_line(stream: io.StringIO) -> None:
+    times = iter([0.0, 20.0])
+    with ProgressDisplay(
+        stream, label="file 3 of 12", clock=lambda: next(times), columns=80
+    ) as display:
+        display(Progress(1, 2, 1, 1, 1))
+    text = stream.getvalue().replace("rtstyle: ", "").strip()
+    assert text.startswith("file 3 of 12  ")
+    assert "1/2 frames" in text
+
+
 @pytest.mark.parametrize("line", [bar_line, log_line])
 def test_unknown_parts_are_left_out(line: Callable[[Progress], str]) -> None:
     assert line(Progress(12, None, 65.0, 0.0, None)) == "12 frames  1:05 so far"

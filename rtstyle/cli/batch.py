@@ -1,0 +1,139 @@
+"""``rtstyle video`` with many films: one after another, past those that fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from rtstyle.cli.progress import ProgressDisplay
+from rtstyle.cli.report import as_json, write_json
+from rtstyle.errors import (
+    EXIT_FINISHED_WITH_LOSS,
+    EXIT_INTERRUPTED,
+    DiskFull,
+    Interrupted,
+    RtstyleError,
+)
+from rtstyle.pipeline import BatchPlan, Job, make_place
+from rtstyle.types import RunReport
+
+Convert = Callable[..., RunReport]
+"""``stylize_video`` with all but source, output and progress given."""
+
+
+class Batch:
+    """Runs the jobs of a plan and remembers what became of each."""
+
+    def __init__(self, plan: BatchPlan) -> None:
+        self._plan = plan
+        self._records: dict[Job, dict[str, object]] = {
+            job: {"state": "skipped"} for job in plan.skipped
+        }
+        self._failures: list[tuple[Job, str, int]] = []
+        self._finished = 0
+        self._lossy = 0
+
+    def run(self, convert: Convert) -> None:
+        """Convert every film; raises KeyboardInterrupt, with a line on how far it came.
+
+        A full disk ends the batch, since what follows would only be painted to be lost.
+        """
+        for number, job in enumerate(self._plan.jobs, 1):
+            place = f"file {number} of {len(self._plan.jobs)}"
+            try:
+                self._convert(job, convert, place)
+            except DiskFull as error:
+                self._fail(job, place, str(error), error.exit_code)
+                return
+            except RtstyleError as error:
+                self._fail(job, place, str(error), error.exit_code)
+            except KeyboardInterrupt as error:
+                message = str(error) or "interrupted"
+                self._records[job] = {
+                    "state": "interrupted",
+                    "error": message,
+                    "exit_code": EXIT_INTERRUPTED,
+                }
+                raise self._interrupted(error, f"{place}: {message}") from error
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                # A defect met by one film must not cost the night that the others need.
+                self._fail(job, place, f"unexpected {type(error).__name__}: {error}", 1)
+
+    def _convert(self, job: Job, convert: Convert, place: str) -> None:
+        make_place(job)
+        with ProgressDisplay(sys.stderr, label=place) as display:
+            report = convert(job.source, job.target, progress=display)
+        self._finished += 1
+        self._lossy += report.finished_with_loss
+        self._records[job] = {"state": "finished", **as_json(report)}
+        for note in report.notes:
+            click.echo(f"note: {job.source}: {note}")
+        click.echo(
+            f"{place}: {job.source} -> {report.output}  {report.frames_out} frames in "
+            f"{report.seconds:.1f} s ({report.fps:.1f} fps)"
+        )
+
+    def _fail(self, job: Job, place: str, message: str, code: int) -> None:
+        message = " ".join(message.splitlines())
+        self._failures.append((job, message, code))
+        self._records[job] = {"state": "failed", "error": message, "exit_code": code}
+        click.echo(f"{place}: {job.source} failed: {message}", err=True)
+
+    def _interrupted(self, error: KeyboardInterrupt, message: str) -> KeyboardInterrupt:
+        line = (
+            f"{message}; {_counted(self._finished)} finished, "
+            "and the same command with --skip-existing goes on with the rest"
+        )
+        if isinstance(error, Interrupted):
+            return Interrupted(line, kept=error.kept, frames=error.frames)
+        return KeyboardInterrupt(line)
+
+    @property
+    def exit_code(self) -> int:
+        """That of the first failure; 8 where nothing worse than losses happened."""
+        if self._failures:
+            return self._failures[0][2]
+        return EXIT_FINISHED_WITH_LOSS if self._lossy else 0
+
+    def say_result(self) -> None:
+        """Sum up, the failures last."""
+        jobs, begun = len(self._plan.jobs), self._finished + len(self._failures)
+        parts = [f"done: {self._finished} of {_counted(jobs)} -> {self._plan.folder}"]
+        if self._plan.skipped:
+            parts.append(f"{len(self._plan.skipped)} skipped, being there already")
+        if self._lossy:
+            parts.append(f"{self._lossy} with loss of frames, see the notes")
+        if begun < jobs:
+            parts.append(f"{jobs - begun} not begun")
+        click.echo("; ".join(parts))
+        self.list_failures()
+
+    def list_failures(self) -> None:
+        """Each film that failed and why, on stderr."""
+        if self._failures:
+            click.echo(
+                f"{len(self._failures)} of {_counted(len(self._plan.jobs))} failed:", err=True
+            )
+        for job, message, _ in self._failures:
+            click.echo(f"  {job.source}: {message}", err=True)
+
+    def write_report(self, path: Path) -> None:
+        """One record a film, in the order of the plan, whatever became of it."""
+        records = [
+            {
+                "input": str(job.source),
+                "output": str(job.target),
+                **self._records.get(job, {"state": "not begun"}),
+            }
+            for job in (*self._plan.skipped, *self._plan.jobs)
+        ]
+        write_json(records, path)
+
+
+def _counted(films: int) -> str:
+    return "1 video" if films == 1 else f"{films} videos"

@@ -1,0 +1,81 @@
+"""What a file holds, found by reading its packets; nothing is decoded."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from rtstyle.media.streams import open_container, pick_video, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """How many bytes of a film go where."""
+
+    first: int
+    """Bytes of its first picture, which leans on no other."""
+    others: int
+    """Bytes of the pictures after it."""
+    pictures: int
+    rest: int
+    """Bytes of the other streams."""
+    container: int
+    """Bytes of the file that are in no stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How long a film is by its content, whatever its header says."""
+
+    frames: int
+    seconds: Fraction
+
+
+def weigh(path: Path) -> Weight:
+    """Weigh a whole file; raises NotAVideo and NoVideoStream."""
+    first, others, pictures, rest = 0, 0, 0, 0
+    with open_container(path) as container:
+        stream = pick_video(container, shown(path))
+        with closing(container.demux()) as packets:  # type: ignore[type-var]
+            for packet in packets:
+                if packet.stream_index != stream.index:
+                    rest += packet.size
+                elif packet.size and pictures == 0:
+                    first, pictures = packet.size, 1
+                elif packet.size:
+                    others, pictures = others + packet.size, pictures + 1
+    inside = first + others + rest
+    return Weight(first, others, pictures, rest, max(0, path.stat().st_size - inside))
+
+
+def measure_extent(path: Path) -> Extent:
+    """Count the pictures and the seconds they last, up to where the file can be read.
+
+    For files whose header says neither. Raises NotAVideo and NoVideoStream.
+    """
+    frames, low, high = 0, None, 0
+    with open_container(path) as container:
+        stream = pick_video(container, shown(path))
+        time_base = stream.time_base or Fraction(1, 1000)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        step = max(1, round(1 / (time_base * rate)))
+        # What can be read of a damaged file is what a conversion will see of it too.
+        with (
+            contextlib.suppress(av.FFmpegError),
+            closing(container.demux(stream)) as packets,  # type: ignore[type-var]
+        ):
+            for packet in packets:
+                if not packet.size or packet.is_discard:
+                    continue
+                frames += 1
+                if packet.pts is not None:
+                    low = packet.pts if low is None else min(low, packet.pts)
+                    high = max(high, packet.pts + (packet.duration or step))
+    timed = low is not None and high > low
+    seconds = (high - (low or 0)) * time_base if timed else frames / rate
+    return Extent(frames, Fraction(seconds))
