@@ -3,6 +3,7 @@
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import EncodeOptions, encoders
 from rtstyle.media.encode import VideoWriter
+from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.output import check_output
@@ -20,6 +21,7 @@ __all__ = [
     "encoders",
     "open_video",
     "read_image",
+    "verify_video",
     "write_clip",
     "write_image",
 ]

@@ -14,31 +14,9 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from rtstyle.media.aac import AacTrack
+from rtstyle.media.languages import QUICKTIME_LANGUAGES
 
 AudioPacket: TypeAlias = "Packet[AudioStream]"
-
-_QUICKTIME_LANGUAGES = {
-    "ces": "cze",
-    "deu": "ger",
-    "fas": "per",
-    "fra": "fre",
-    "isl": "ice",
-    "mkd": "mac",
-    "msa": "may",
-    "mya": "bur",
-    "nld": "dut",
-    "ron": "rum",
-    "slk": "slo",
-    "sqi": "alb",
-    "zho": "chi",
-    "ell": "gre",
-    "eus": "baq",
-    "hye": "arm",
-    "kat": "geo",
-    "cym": "wel",
-    "bod": "tib",
-}
-"""QuickTime knows these languages by their older code only."""
 
 
 class CopyTrack:
@@ -154,4 +132,4 @@ def _dress(new: AudioStream, old: AudioStream) -> None:
             new.metadata[key] = old.metadata[key]
     if new.container.format.name == "mov":
         language = new.metadata.get("language", "")
-        new.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language)
+        new.metadata["language"] = QUICKTIME_LANGUAGES.get(language, language)
