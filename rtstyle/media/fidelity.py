@@ -33,7 +33,7 @@ from rtstyle.media.inventory import (
     pair_streams,
 )
 from rtstyle.media.lockstep import Film, Match, match_pictures
-from rtstyle.media.packets import Comparison, Tally, codec_name, compare_packets
+from rtstyle.media.packets import Comparison, Tally, codec_name, compare_packets, same_codec
 from rtstyle.media.streams import open_container, pick_video, shown
 from rtstyle.types import (
     DEFAULT_LIMITS,
@@ -234,7 +234,7 @@ def _copied(pairs: Sequence[Pair]) -> list[Pair]:
         for pair in pairs
         if pair.kind in ("audio", "subtitle")
         and pair.theirs is not None
-        and codec_name(pair.mine) == codec_name(pair.theirs)
+        and same_codec(pair.mine, pair.theirs)
     ]
 
 
@@ -284,9 +284,9 @@ def _check_anew(
     for pair in pairs:
         if pair.theirs is None or pair.kind not in ("audio", "subtitle"):
             continue
-        before, after = codec_name(pair.mine), codec_name(pair.theirs)
-        if before == after:
+        if same_codec(pair.mine, pair.theirs):
             continue
+        before, after = codec_name(pair.mine), codec_name(pair.theirs)
         holds = can_hold(muxer, pair.mine)
         reason = "" if holds else f"; {muxer} cannot hold {before}"
         yield Check(

@@ -16,7 +16,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 
 from rtstyle.media.codecs import MUXERS
 from rtstyle.media.languages import same_language
-from rtstyle.media.packets import codec_name
+from rtstyle.media.packets import codec_name, same_codec
 from rtstyle.media.streams import is_cover, pick_video
 from rtstyle.types import Check
 
@@ -112,7 +112,7 @@ def _counterparts(
 
 
 def _alike(one: Stream, other: Stream) -> bool:
-    return codec_name(one) == codec_name(other) and same_language(one.language, other.language)
+    return same_codec(one, other) and same_language(one.language, other.language)
 
 
 def _any(one: Stream, other: Stream) -> bool:
@@ -212,8 +212,10 @@ def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
 
 
 def _silent(pairs: Sequence[Pair], pair: Pair) -> bool:
-    """Whether the input marks no stream of the kind as default; muxers then mark the first."""
-    return not any(p.mine.disposition & Disposition.default for p in pairs if p.kind == pair.kind)
+    """Whether ``default`` says nothing: there is one of the kind to choose from, or the input marks
+    none, where muxers mark the first."""
+    alike = [p for p in pairs if p.kind == pair.kind and p.theirs is not None]
+    return len(alike) == 1 or not any(p.mine.disposition & Disposition.default for p in alike)
 
 
 def _flags(stream: Stream, ignore_default: bool = False) -> str:

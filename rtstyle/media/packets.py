@@ -21,6 +21,7 @@ _MOST_WAITING = 2**16
 """Packets of one file that wait for their counterparts in the other, which is interleaved
 otherwise; a stream of any file that plays needs a few hundred."""
 _BLOCK = 4096
+_MPEG_AUDIO = frozenset({"mp1", "mp2", "mp3"})
 _ADTS_HEADER = 7
 _ADTS_WITH_CHECKSUM = 9
 
@@ -206,6 +207,12 @@ def codec_name(stream: Stream) -> str:
     # Typed as always present; None where FFmpeg has no decoder for the stream.
     context: object | None = stream.codec_context
     return "unknown" if context is None else stream.codec_context.codec.canonical_name
+
+
+def same_codec(one: Stream, other: Stream) -> bool:
+    """Whether two streams are stored alike; mp4 does not tell the layers of MPEG audio apart."""
+    names = {codec_name(one), codec_name(other)}
+    return len(names) == 1 or names <= _MPEG_AUDIO
 
 
 def _digest(payload: bytes) -> bytes:
