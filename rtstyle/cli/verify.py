@@ -15,7 +15,7 @@ from rtstyle.types import Check, Fidelity
 _EPILOG = """\b
 Examples:
   rtstyle verify holiday.mp4 painted.mp4
-  rtstyle verify film.avi painted.mkv --allow audio --allow sync
+  rtstyle verify film.avi painted.mkv --allow audio,depth
   rtstyle verify holiday.mp4 painted.mp4 --json
 
 
@@ -34,9 +34,9 @@ lost, 130 interrupted.
 @click.option(
     "--allow",
     multiple=True,
-    metavar="NAME",
-    help="Let this check fail, by the name in the table without its number: audio, subtitle, "
-    "depth ...; can be given several times.",
+    metavar="NAME[,NAME...]",
+    help="Let these checks fail, by their names in the table without a number: audio, depth ...; "
+    "can be given several times.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.pass_context
@@ -44,7 +44,8 @@ def verify(
     ctx: click.Context, *, source: Path, output: Path, allow: tuple[str, ...], as_json: bool
 ) -> None:
     """Prove from the files alone what of the video INPUT is in its conversion OUTPUT."""
-    fidelity = verify_video(source, output, allow=allow)
+    allowed = [name.strip() for names in allow for name in names.split(",")]
+    fidelity = verify_video(source, output, allow=allowed)
     if as_json:
         click.echo(json.dumps(_plain(fidelity), indent=2, ensure_ascii=False))
     else:

@@ -102,7 +102,7 @@ def compare(input: str | Path, output: str | Path, *, limits: Limits = DEFAULT_L
             *_check_times(match, damage, _may_move(before, match, sound)),
             *looks,
             *check_streams(before, after, pairs, muxer),
-            *_check_packets(pairs, sound, match, muxer),
+            *_check_packets(pairs, sound, match),
             *_check_anew(pairs, mine, theirs, match, muxer),
             *(Check("reading", False, sentence) for sentence in sound.unread),
             check_chapters(before, after, match.shift),
@@ -239,7 +239,7 @@ def _copied(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _check_packets(
-    pairs: Sequence[Pair], sound: Comparison, match: Match, muxer: str
+    pairs: Sequence[Pair], sound: Comparison, match: Match
 ) -> Iterator[Check]:
     for pair in pairs:
         tally = sound.tallies.get(pair.mine.index)

@@ -41,7 +41,7 @@ def test_a_loss_is_8_and_named_in_the_last_line(clip: Path, tmp_path: Path) -> N
 
 
 def test_what_is_allowed_is_marked_and_no_fault(clip: Path, tmp_path: Path) -> None:
-    result = run(clip, remux(clip, tmp_path / "out.mkv", without=[1]), "--allow", "audio")
+    result = run(clip, remux(clip, tmp_path / "out.mkv", without=[1]), "--allow", "tags, audio")
     assert result.exit_code == 0
     assert "left  audio 1 " in result.stdout
     assert result.stdout.endswith("is kept, less what is marked 'left'\n")

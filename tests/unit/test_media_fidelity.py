@@ -351,7 +351,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
             tracemalloc.stop()
 
     peak(50)
-    assert peak(2000) < peak(200) + 50_000
+    assert peak(800) < peak(100) + 50_000
 
 
 @pytest.mark.assets
