@@ -238,9 +238,7 @@ def _copied(pairs: Sequence[Pair]) -> list[Pair]:
     ]
 
 
-def _check_packets(
-    pairs: Sequence[Pair], sound: Comparison, match: Match
-) -> Iterator[Check]:
+def _check_packets(pairs: Sequence[Pair], sound: Comparison, match: Match) -> Iterator[Check]:
     for pair in pairs:
         tally = sound.tallies.get(pair.mine.index)
         if tally is None or pair.theirs is None:
