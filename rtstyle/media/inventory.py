@@ -29,6 +29,7 @@ _WRITERS_OWN = frozenset(
         "compatible_brands",
         "encoder",
         "encoded_by",
+        "software",
         "duration",
         "writing_application",
         "muxing_application",
