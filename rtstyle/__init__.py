@@ -41,12 +41,15 @@ if TYPE_CHECKING:
         UnsafeModel,
         UsageError,
     )
+    from rtstyle.media import verify_video
     from rtstyle.pipeline import Progress, open_stylizer, stylize_image, stylize_video
     from rtstyle.styles import SizeRule, StyleSpec, bundled_styles, find_style
     from rtstyle.types import (
         DEFAULT_LIMITS,
         BackendInfo,
+        Check,
         Colour,
+        Fidelity,
         Frame,
         Limits,
         Pixels,
@@ -86,12 +89,15 @@ _PLACES = {
         "UnsafeModel",
         "UsageError",
     ),
+    "rtstyle.media": ("verify_video",),
     "rtstyle.pipeline": ("Progress", "open_stylizer", "stylize_image", "stylize_video"),
     "rtstyle.styles": ("SizeRule", "StyleSpec", "bundled_styles", "find_style"),
     "rtstyle.types": (
         "DEFAULT_LIMITS",
         "BackendInfo",
+        "Check",
         "Colour",
+        "Fidelity",
         "Frame",
         "Limits",
         "Pixels",
@@ -114,10 +120,12 @@ __all__ = [
     "CameraBusy",
     "CameraError",
     "CameraLost",
+    "Check",
     "Colour",
     "CorruptInput",
     "DiskFull",
     "EncoderUnavailable",
+    "Fidelity",
     "Frame",
     "HashMismatch",
     "InputError",
@@ -150,6 +158,7 @@ __all__ = [
     "open_stylizer",
     "stylize_image",
     "stylize_video",
+    "verify_video",
 ]
 
 

@@ -148,6 +148,44 @@ class SinkReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that an output may have kept of its input."""
+
+    name: str
+    """Its kind, with a number where there are several: ``frames``, ``audio 2``."""
+    kept: bool
+    detail: str
+    """One line: what was found, and why where something is not kept."""
+    required: bool = True
+    """False where not keeping it is no fault: the container has no place for it, or the caller
+    allows it."""
+
+    @property
+    def kind(self) -> str:
+        """The name without its number."""
+        return self.name.partition(" ")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """What of one file is in another."""
+
+    input: str
+    output: str
+    checks: tuple[Check, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything is kept that should be."""
+        return not self.lost
+
+    @property
+    def lost(self) -> tuple[Check, ...]:
+        """What should have been kept and is not."""
+        return tuple(check for check in self.checks if check.required and not check.kept)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what is accepted; anything beyond raises LimitExceeded."""
 

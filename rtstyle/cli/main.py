@@ -36,6 +36,9 @@ class LazyCommand:
 COMMANDS: dict[str, LazyCommand] = {
     "video": LazyCommand("rtstyle.cli.video:video", "Stylize a video, with its sound."),
     "image": LazyCommand("rtstyle.cli.image:image", "Stylize pictures."),
+    "verify": LazyCommand(
+        "rtstyle.cli.verify:verify", "Prove what of a video is in its conversion."
+    ),
     "demo": LazyCommand("rtstyle.cli.demo:demo", "Draw a sample clip and stylize it."),
     "styles": LazyCommand("rtstyle.cli.styles:styles", "List and show the styles there are."),
     "doctor": LazyCommand("rtstyle.cli.doctor:doctor", "Check this installation."),

@@ -3,6 +3,7 @@
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import EncodeOptions, encoders
 from rtstyle.media.encode import VideoWriter
+from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.image import check_image_output, read_image, write_image
@@ -29,6 +30,7 @@ __all__ = [
     "measure_extent",
     "open_video",
     "read_image",
+    "verify_video",
     "weigh",
     "write_clip",
     "write_image",

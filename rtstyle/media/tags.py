@@ -12,33 +12,11 @@ import av
 from av.stream import Disposition, Stream
 
 from rtstyle.errors import InputError
+from rtstyle.media.languages import QUICKTIME_LANGUAGES
 from rtstyle.media.streams import open_container, shown
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
-
-_QUICKTIME_LANGUAGES = {
-    "ces": "cze",
-    "deu": "ger",
-    "fas": "per",
-    "fra": "fre",
-    "isl": "ice",
-    "mkd": "mac",
-    "msa": "may",
-    "mya": "bur",
-    "nld": "dut",
-    "ron": "rum",
-    "slk": "slo",
-    "sqi": "alb",
-    "zho": "chi",
-    "ell": "gre",
-    "eus": "baq",
-    "hye": "arm",
-    "kat": "geo",
-    "cym": "wel",
-    "bod": "tib",
-}
-"""QuickTime knows these languages by their older code only."""
 
 _OF_THE_FILE = frozenset(
     {
@@ -96,7 +74,7 @@ def dress(new: Stream, old: Stream, name: str, *, without: Sequence[str] = ()) -
         tags["title"] = tags.pop("name")
     tags = {key: value for key, value in tags.items() if _plain(key) not in without}
     if new.container.format.name == "mov" and "language" in tags:
-        tags["language"] = _QUICKTIME_LANGUAGES.get(tags["language"], tags["language"])
+        tags["language"] = QUICKTIME_LANGUAGES.get(tags["language"], tags["language"])
     new.metadata.update(tags)
     language = tags.get("language")
     return Label(

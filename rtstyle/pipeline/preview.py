@@ -122,6 +122,7 @@ def preview_video(
     quality: int | None = None,
     preset: str | None = None,
     audio: str = "copy",
+    subtitles: str = "copy",
     container: str | None = None,
     start: Seconds | None = None,
     end: Seconds | None = None,
@@ -145,7 +146,9 @@ def preview_video(
         raise UsageError(f"a preview needs at least one picture, got {count}")
     check_choice(strength=strength, backend=backend, precision=precision)
     begin, finish = checked_range(start, end)
-    options = EncodeOptions(codec=codec, quality=quality, preset=preset, audio=audio)
+    options = EncodeOptions(
+        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+    )
     target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
     check_container(target, options)
     with open_video(source, limits=limits) as video:
