@@ -170,7 +170,8 @@ def test_a_signal_ends_the_run_and_keeps_what_was_done(
 
 def test_two_signals_end_the_run_at_once(tmp_path: Path, pack: Path) -> None:
     code, stderr = interrupted_run(tmp_path, [signal.SIGINT] * 2, pack=pack)
-    assert code == 130, stderr
+    # A second signal that comes while Python ends does so the plain way.
+    assert code in (130, -signal.SIGINT), stderr
     # What the first one saves may be whole before the second one comes.
     left = {path.name for path in tmp_path.glob("*.*")}
     assert left - {"out.partial.mp4"} == {"in.mp4"}
