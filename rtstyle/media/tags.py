@@ -25,6 +25,7 @@ _OF_THE_FILE = frozenset(
         "compatible_brands",
         "encoder",
         "vendor_id",
+        "alpha_mode",
         "filename",
         "mimetype",
         "duration",

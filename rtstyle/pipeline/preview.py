@@ -219,10 +219,10 @@ def _sample(
         seconds = first.seconds - clock_start
         stats, painted = ConversionStats(), list[Pixels]()
 
-        def paint(pixels: Pixels) -> Pixels:
-            result = brush(pixels)
+        def paint(batch: Pixels) -> Pixels:
+            result = brush(batch)
             if not painted:
-                painted.append(_at_most(result, job.width))
+                painted.append(_at_most(result[0], job.width))
             return result
 
         with VideoWriter(
