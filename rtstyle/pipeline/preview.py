@@ -165,7 +165,7 @@ def preview_video(
         where = brush.info(f"{backend}/{precision}")
         if on_backend is not None:
             on_backend(where)
-        brush.warm_up(info.size)
+        brush.warm_up(info.size, batch=brush.batch_for(info.size))
         run = max(_SHORTEST_RUN, min(_LONGEST_RUN, _MOST_FRAMES // count))
         job = _Job(source, Path(folder, target), options, limits, first, finish, run, width)
         for done, at in enumerate(_places(first, length, count), 1):
@@ -230,7 +230,13 @@ def _sample(
         ) as sink:
             # The clock starts with a decoded picture: a long run seeks only once.
             began = time.perf_counter()
-            convert(chain([first], islice(frames, job.frames - 1)), sink, paint, stats=stats)
+            convert(
+                chain([first], islice(frames, job.frames - 1)),
+                sink,
+                paint,
+                batch=brush.batch_for(video.info.size),
+                stats=stats,
+            )
             # Unlike finish, this ends the sound where the piece ends.
             written = sink.finish_early()
             took = time.perf_counter() - began
