@@ -1,0 +1,279 @@
+"""A stretch of a film's pictures, encoded into a file of its own that leans on no other.
+
+Segments are Matroska whatever the film becomes: it holds every codec, and what was written of it
+can be played wherever the writing ends. It counts milliseconds, so the exact times stand in
+SegmentFacts, which belong to the file.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from rtstyle.errors import DiskFull, InputError, OutputError
+from rtstyle.media.codecs import CODECS, EncodeOptions
+from rtstyle.media.encode import FrameClock, PictureEncoder
+from rtstyle.media.film import FilmFile, tick_of
+from rtstyle.media.output import is_disk_full
+from rtstyle.media.streams import literal_url, open_container, pick_video
+from rtstyle.media.trial import close_quietly
+from rtstyle.types import Frame, VideoInfo
+
+_CLUSTER = 1000
+"""Milliseconds of pictures that a killed run leaves unwritten, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFacts:
+    """What a segment's file holds, packet by packet in decoding order."""
+
+    pts: tuple[int, ...]
+    """Ticks of the film at which each is shown; on the source's clock."""
+    lengths: tuple[int, ...]
+    """Ticks for which each is shown."""
+    sizes: tuple[int, ...]
+    """Bytes."""
+    crc32: int
+    """Of all bytes, one packet after the other."""
+
+    def __post_init__(self) -> None:
+        if not self.pts or not len(self.pts) == len(self.lengths) == len(self.sizes):
+            raise ValueError("a segment has as many times, lengths and sizes as pictures, and some")
+        if len(set(self.pts)) != len(self.pts):
+            raise ValueError("two pictures of a segment have one time")
+
+    @property
+    def frames(self) -> int:
+        """How many pictures it holds."""
+        return len(self.pts)
+
+    @property
+    def first(self) -> int:
+        """Ticks at which the first picture is shown."""
+        return min(self.pts)
+
+    @property
+    def last(self) -> int:
+        """Ticks at which the last picture is shown."""
+        return max(self.pts)
+
+    @property
+    def end(self) -> int:
+        """Ticks at which the last picture ends."""
+        return self.last + self.lengths[self.pts.index(self.last)]
+
+    @property
+    def delay(self) -> int:
+        """By how many pictures decoding must run ahead of showing."""
+        shown = sorted(self.pts)
+        place = {pts: index for index, pts in enumerate(shown)}
+        return max(0, *(index - place[pts] for index, pts in enumerate(self.pts)))
+
+
+class SegmentWriter:
+    """Encodes the frames of one segment."""
+
+    def __init__(
+        self, path: Path, info: VideoInfo, options: EncodeOptions, clock: FrameClock
+    ) -> None:
+        """``clock`` is the film's, which goes on from segment to segment. Raises
+        EncoderUnavailable, DiskFull and OutputError."""
+        self.path = path
+        self.frames = 0
+        self._clock = clock
+        self._zero = 0
+        self._pts: list[int] = []
+        self._lengths: list[int] = []
+        self._container: OutputContainer | None = None
+        try:
+            self._container = av.open(
+                literal_url(path),
+                "w",
+                format="matroska",
+                container_options={"cluster_time_limit": str(_CLUSTER), "flush_packets": "1"},
+            )
+            self._encoder = PictureEncoder(self._container, info, options, name=path.name)
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame; raises ValueError as FrameClock does, DiskFull and OutputError."""
+        pts, length = self._clock.place(frame), self._clock.length(frame)
+        if self.frames == 0:
+            self._zero = pts
+        self.frames += 1
+        try:
+            self._mux(self._encoder.encode(frame, pts=pts - self._zero, length=length))
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+
+    def finish(self) -> SegmentFacts:
+        """Close the file, see it on the disk, and read it back.
+
+        Raises OutputError where it does not hold what was written, DiskFull.
+        """
+        assert self._container is not None
+        try:
+            self._mux(self._encoder.flush())
+            container, self._container = self._container, None
+            container.close()
+            _sync(self.path)
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+        sizes, crc32 = read_back(self.path)
+        if not len(sizes) == len(self._pts) == self.frames:
+            raise OutputError(
+                f"{self.path.name}: {self.frames} frames were written, but {len(sizes)} can be "
+                "read back; try another codec"
+            )
+        return SegmentFacts(tuple(self._pts), tuple(self._lengths), sizes, crc32)
+
+    def abort(self) -> None:
+        """Give up, and leave the file; calling it twice, or after ``finish``, is allowed."""
+        if self._container is not None:
+            close_quietly(self._container)
+            self._container = None
+
+    def _mux(self, packets: Iterable[Packet[VideoStream]]) -> None:
+        assert self._container is not None
+        for packet in packets:
+            assert packet.pts is not None
+            self._pts.append(packet.pts + self._zero)
+            self._lengths.append(max(1, packet.duration or 1))
+            self._container.mux_one(packet)
+
+    def _failed(self, error: Exception) -> OutputError:
+        self.abort()
+        if is_disk_full(error):
+            return DiskFull(
+                f"no room left in {str(self.path.parent)!r}; free some space and run again"
+            )
+        reason = getattr(error, "strerror", None) or str(error)
+        return OutputError(f"{str(self.path)!r}: writing failed ({reason})")
+
+
+def read_back(path: Path) -> tuple[tuple[int, ...], int]:
+    """The size of each picture in a segment's file, and the CRC-32 of them all.
+
+    Raises OutputError where the file cannot be read.
+    """
+    sizes: list[int] = []
+    crc32 = 0
+    try:
+        with open_container(path) as container:
+            for packet in _pictures(container.demux(pick_video(container, path.name))):
+                sizes.append(packet.size)
+                crc32 = zlib.crc32(bytes(packet), crc32)
+    except (InputError, av.FFmpegError) as error:
+        raise OutputError(f"{str(path)!r} cannot be read back ({error})") from None
+    return tuple(sizes), crc32
+
+
+def is_whole(path: Path, facts: SegmentFacts) -> bool:
+    """Whether a file still holds exactly what its facts say."""
+    try:
+        return read_back(path) == (facts.sizes, facts.crc32)
+    except OutputError:
+        return False
+
+
+class SegmentJoiner:
+    """Puts segments, one after another, into a film."""
+
+    def __init__(
+        self, film: FilmFile, info: VideoInfo, options: EncodeOptions, facts: list[SegmentFacts]
+    ) -> None:
+        """``facts``: those of all segments, in the film's order."""
+        self._film, self._info, self._options = film, info, options
+        self._tick = tick_of(info)
+        self._facts = facts
+        self._delay = max(segment.delay for segment in facts)
+        self._decoding = self._decoding_times()
+        self._stream: VideoStream | None = None
+        self._extradata: bytes | None = None
+        self._next = 0
+
+    def add(self, path: Path) -> None:
+        """Add the next segment's file.
+
+        Raises OutputError where it was encoded in another way than the first, FFmpegError and
+        OSError.
+        """
+        facts = self._facts[self._next]
+        self._next += 1
+        with open_container(path) as container:
+            stream = pick_video(container, path.name)
+            if self._stream is None:
+                self._stream = self._add_stream(stream)
+                self._extradata = stream.codec_context.extradata
+                self._film.begin(self._facts[0].first)
+            elif stream.codec_context.extradata != self._extradata:
+                raise OutputError(
+                    f"{path.name} was encoded by another encoder than the segments before it; "
+                    "start over with --overwrite"
+                )
+            with closing(container.demux(stream)) as packets:  # type: ignore[type-var]
+                for packet, pts, length in zip(
+                    _pictures(packets), facts.pts, facts.lengths, strict=True
+                ):
+                    packet.stream = self._stream
+                    packet.time_base = self._tick
+                    packet.pts = pts - self._film.moved
+                    packet.dts = next(self._decoding) - self._film.moved
+                    packet.duration = length
+                    self._film.add(packet)
+
+    def _add_stream(self, template: VideoStream) -> VideoStream:
+        # Opaque: where the codec's decoder has another name than its encoder, PyAV looks in vain.
+        stream = self._film.container.add_stream_from_template(template, opaque=True)
+        stream.time_base = self._tick
+        context = stream.codec_context
+        # Matroska keeps it rounded, or for some codecs not at all.
+        context.sample_aspect_ratio = self._info.pixel_aspect
+        if CODECS[self._options.codec].name == "hevc" and self._film.container.format.name in (
+            "mp4",
+            "mov",
+        ):
+            # The tag that Apple's players want.
+            context.codec_tag = "hvc1"
+        return stream
+
+    def _decoding_times(self) -> Iterator[int]:
+        """Ticks at which each picture is decoded: when the one is shown that lies as many places
+        ahead as decoding runs ahead of showing, so that times grow and none is later than its
+        picture's."""
+        shown = [pts for facts in self._facts for pts in sorted(facts.pts)]
+        step = max(1, min((b - a for a, b in zip(shown, shown[1:], strict=False)), default=1))
+        for ahead in range(self._delay, 0, -1):
+            yield shown[0] - ahead * step
+        yield from shown
+
+
+def _pictures(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+    return (packet for packet in packets if packet.size)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def shown_seconds(facts: SegmentFacts, film: FilmFile) -> Fraction:
+    """Seconds of the film at which a segment ends."""
+    return (facts.end - film.moved) * film.tick
