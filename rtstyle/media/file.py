@@ -220,9 +220,7 @@ class VideoFile:
                 if self._is_there(finder, picture):
                     self._decoder.take_lost()
                     self._decoder.failures = mark.failures
-                    self._timeline.go_on(
-                        last=mark.last, offset=mark.offset, repaired=mark.repaired
-                    )
+                    self._timeline.go_on(last=mark.last, offset=mark.offset, repaired=mark.repaired)
                     yield from self._go_on(mark)
                     return
         self._reopen()

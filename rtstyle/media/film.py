@@ -17,6 +17,7 @@ from rtstyle.errors import DiskFull, OutputError
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.companions import Companions, SourceCompanions
 from rtstyle.media.output import PartFile, is_disk_full, muxer_of
+from rtstyle.media.pictures import add_pictures
 from rtstyle.media.streams import literal_url
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.media.trial import close_quietly
@@ -58,8 +59,12 @@ class FilmFile:
         start: Fraction | None = None,
         end: Fraction | None = None,
         companions: Companions | None = None,
+        keep_unfinished: bool = True,
     ) -> None:
-        """As VideoWriter; ``part`` is written, and given up by ``abort``."""
+        """As VideoWriter; ``part`` is written, and given up by ``abort``.
+
+        ``keep_unfinished``: whether the .part is of use where the disk is full.
+        """
         self.tick = tick_of(info)
         self.moved = 0
         """Ticks by which times in the film are less than in the source."""
@@ -69,6 +74,7 @@ class FilmFile:
         self._first = 0
         self._ends = Fraction(0)
         self._part = part
+        self._keep_unfinished = keep_unfinished
         self._container: OutputContainer | None = None
         self._companions = companions
         try:
@@ -194,17 +200,20 @@ class FilmFile:
     def failed(self, error: Exception) -> OutputError:
         """Close what failed and say why; a full disk leaves the .part for whoever can use it."""
         full = is_disk_full(error)
-        if not full:
+        kept = full and self._keep_unfinished
+        if not kept:
             self._part.path.unlink(missing_ok=True)
         self.close()
-        if full:
+        if kept:
             self._part.keep()
+        else:
+            self._part.remove()
+        if full:
+            found = f" (what was written is kept as {self._part.path.name})" if kept else ""
             return DiskFull(
                 f"{self._output.name}: no room left in {str(self._output.absolute().parent)!r}; "
-                "free some space and run again "
-                f"(what was written is kept as {self._part.path.name})"
+                f"free some space and run again{found}"
             )
-        self._part.remove()
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(
             f"{self._output.name}: writing failed ({reason}); try an .mkv name, or --audio none"
@@ -260,3 +269,39 @@ class FilmFile:
             self.notes.extend(self._companions.notes)
             self._companions.close()
             self._companions = None
+
+
+def rehearse(
+    output: Path,
+    info: VideoInfo,
+    options: EncodeOptions,
+    *,
+    part: PartFile,
+    source: Path,
+    start: Fraction | None,
+    end: Fraction | None,
+) -> None:
+    """Begin a film as it will be put together at the end, and give it up, so that what the encoder
+    or the container refuses shows before hours of work and not after.
+
+    Raises EncoderUnavailable, OutputError and DiskFull; ``part`` stays locked, and empty.
+    """
+    film = FilmFile(
+        output,
+        info,
+        options,
+        part=part,
+        source=source,
+        start=start,
+        end=end,
+        keep_unfinished=False,
+    )
+    try:
+        add_pictures(film.container, info, options, tick=film.tick, name=output.name)
+        film.begin(info.start_pts)
+        film.container.start_encoding()
+    except (av.FFmpegError, OSError) as error:
+        raise film.failed(error) from error
+    finally:
+        film.close()
+    part.empty()

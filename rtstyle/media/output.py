@@ -211,6 +211,11 @@ class PartFile:
                 f"{str(self.path)!r} cannot be written ({error.strerror}); choose another folder"
             ) from None
 
+    def empty(self) -> None:
+        """Drop what is in it."""
+        assert self._lock is not None
+        os.ftruncate(self._lock, 0)
+
     def place(self) -> int:
         """Give the finished file its final name; return its size in bytes."""
         size = self._sync()

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -209,9 +209,15 @@ class SegmentJoiner:
     def add(self, path: Path) -> None:
         """Add the next segment's file.
 
-        Raises OutputError where it was encoded in another way than the first, FFmpegError and
-        OSError.
+        Raises OutputError where it was encoded in another way than the first or cannot be put into
+        the film, DiskFull.
         """
+        try:
+            self._add(path)
+        except (av.FFmpegError, OSError) as error:
+            raise self._film.failed(error) from error
+
+    def _add(self, path: Path) -> None:
         facts = self._facts[self._next]
         self._next += 1
         with open_container(path) as container:
@@ -256,7 +262,7 @@ class SegmentJoiner:
         ahead as decoding runs ahead of showing, so that times grow and none is later than its
         picture's."""
         shown = [pts for facts in self._facts for pts in sorted(facts.pts)]
-        step = max(1, min((b - a for a, b in zip(shown, shown[1:], strict=False)), default=1))
+        step = max(1, min((b - a for a, b in pairwise(shown)), default=1))
         for ahead in range(self._delay, 0, -1):
             yield shown[0] - ahead * step
         yield from shown
@@ -272,8 +278,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def shown_seconds(facts: SegmentFacts, film: FilmFile) -> Fraction:
-    """Seconds of the film at which a segment ends."""
-    return (facts.end - film.moved) * film.tick

@@ -111,7 +111,13 @@ def test_a_shorter_film_is_refused(tmp_path: Path) -> None:
 def test_a_mark_is_read_back_or_refused() -> None:
     mark = Mark(7, (5, None, 6), (1, 2, 3), 6, 0, 0, 0, ("a note",))
     assert Mark.from_json(json.loads(json.dumps(mark.to_json()))) == mark
-    for broken in ({"frames": 0}, {"crc32": []}, {"stamps": "x"}, {"last": None}):
+    changes: list[dict[str, object]] = [
+        {"frames": 0},
+        {"crc32": []},
+        {"stamps": "x"},
+        {"last": None},
+    ]
+    for broken in changes:
         with pytest.raises((KeyError, TypeError, ValueError)):
             Mark.from_json({**mark.to_json(), **broken})
     with pytest.raises(KeyError):
