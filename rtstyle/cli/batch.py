@@ -1,9 +1,9 @@
-"""``rtstyle video`` with many films: one after another, past those that fail."""
+"""``rtstyle video`` with many films: what becomes of each, past those that fail."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -25,64 +25,96 @@ Convert = Callable[..., RunReport]
 
 
 class Batch:
-    """Runs the jobs of a plan and remembers what became of each."""
+    """Runs the jobs of a plan one after another, and remembers and tells what became of each."""
 
     def __init__(self, plan: BatchPlan) -> None:
         self._plan = plan
         self._records: dict[Job, dict[str, object]] = {
             job: {"state": "skipped"} for job in plan.skipped
         }
+        self._number = {job: number for number, job in enumerate(plan.jobs, 1)}
         self._failures: list[tuple[Job, str, int]] = []
         self._finished = 0
         self._lossy = 0
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Those that are to be converted."""
+        return self._plan.jobs
+
+    @property
+    def is_through(self) -> bool:
+        """Whether each film was either finished or has failed."""
+        return self._finished + len(self._failures) == len(self._plan.jobs)
 
     def run(self, convert: Convert) -> None:
         """Convert every film; raises KeyboardInterrupt, with a line on how far it came.
 
         A full disk ends the batch, since what follows would only be painted to be lost.
         """
-        for number, job in enumerate(self._plan.jobs, 1):
-            place = f"file {number} of {len(self._plan.jobs)}"
+        for job in self._plan.jobs:
             try:
-                self._convert(job, convert, place)
+                self._convert(job, convert)
             except DiskFull as error:
-                self._fail(job, place, str(error), error.exit_code)
+                self.failed(job, str(error), error.exit_code)
                 return
             except RtstyleError as error:
-                self._fail(job, place, str(error), error.exit_code)
+                self.failed(job, str(error), error.exit_code)
             except KeyboardInterrupt as error:
                 message = str(error) or "interrupted"
-                self._records[job] = {
-                    "state": "interrupted",
-                    "error": message,
-                    "exit_code": EXIT_INTERRUPTED,
-                }
-                raise self._interrupted(error, f"{place}: {message}") from error
+                self.stopped(job, message)
+                raise self._interrupted(error, f"{self._place(job)}: {message}") from error
             except BrokenPipeError:
                 raise
             except Exception as error:
                 # A defect met by one film must not cost the night that the others need.
-                self._fail(job, place, f"unexpected {type(error).__name__}: {error}", 1)
+                self.failed(job, f"unexpected {type(error).__name__}: {error}", 1)
 
-    def _convert(self, job: Job, convert: Convert, place: str) -> None:
+    def _convert(self, job: Job, convert: Convert) -> None:
         make_place(job)
-        with ProgressDisplay(sys.stderr, label=place) as display:
+        with ProgressDisplay(sys.stderr, label=self._place(job)) as display:
             report = convert(job.source, job.target, progress=display)
+        self.finished(job, report)
+
+    def finished(self, job: Job, report: RunReport) -> None:
+        """A film is whole."""
         self._finished += 1
         self._lossy += report.finished_with_loss
         self._records[job] = {"state": "finished", **as_json(report)}
         for note in report.notes:
             click.echo(f"note: {job.source}: {note}")
         click.echo(
-            f"{place}: {job.source} -> {report.output}  {report.frames_out} frames in "
+            f"{self._place(job)}: {job.source} -> {report.output}  {report.frames_out} frames in "
             f"{report.seconds:.1f} s ({report.fps:.1f} fps)"
         )
 
-    def _fail(self, job: Job, place: str, message: str, code: int) -> None:
+    def failed(self, job: Job, message: str, code: int) -> None:
+        """A film could not be converted; the exit code is what it would be alone."""
         message = " ".join(message.splitlines())
         self._failures.append((job, message, code))
         self._records[job] = {"state": "failed", "error": message, "exit_code": code}
-        click.echo(f"{place}: {job.source} failed: {message}", err=True)
+        click.echo(f"{self._place(job)}: {job.source} failed: {message}", err=True)
+
+    def stopped(self, job: Job, message: str) -> None:
+        """A film was interrupted; nothing is told."""
+        self._records[job] = {
+            "state": "interrupted",
+            "error": message,
+            "exit_code": EXIT_INTERRUPTED,
+        }
+
+    def interrupted(self, stopped: Mapping[Job, str]) -> KeyboardInterrupt:
+        """Note and tell which films were ``stopped`` and how far they were; what to raise then."""
+        for job, message in stopped.items():
+            self.stopped(job, message)
+            click.echo(f"{self._place(job)}: {job.source}: {message}", err=True)
+        return KeyboardInterrupt(
+            f"interrupted; {_counted(self._finished)} finished, "
+            "and the same command with --resume goes on with the rest"
+        )
+
+    def _place(self, job: Job) -> str:
+        return f"file {self._number[job]} of {len(self._plan.jobs)}"
 
     def _interrupted(self, error: KeyboardInterrupt, message: str) -> KeyboardInterrupt:
         line = (
@@ -95,9 +127,9 @@ class Batch:
 
     @property
     def exit_code(self) -> int:
-        """That of the first failure; 8 where nothing worse than losses happened."""
+        """That of the first film that failed; 8 where nothing worse than losses happened."""
         if self._failures:
-            return self._failures[0][2]
+            return min(self._failures, key=self._in_order)[2]
         return EXIT_FINISHED_WITH_LOSS if self._lossy else 0
 
     def say_result(self) -> None:
@@ -119,8 +151,11 @@ class Batch:
             click.echo(
                 f"{len(self._failures)} of {_counted(len(self._plan.jobs))} failed:", err=True
             )
-        for job, message, _ in self._failures:
+        for job, message, _ in sorted(self._failures, key=self._in_order):
             click.echo(f"  {job.source}: {message}", err=True)
+
+    def _in_order(self, failure: tuple[Job, str, int]) -> int:
+        return self._number[failure[0]]
 
     def write_report(self, path: Path) -> None:
         """One record a film, in the order of the plan, whatever became of it."""

@@ -10,7 +10,7 @@ from typing import Self, TextIO
 
 import click
 
-from rtstyle.pipeline import Progress
+from rtstyle.pipeline import Job, Progress
 
 _REDRAW_SECONDS = 0.1
 _LOG_SECONDS = 10.0
@@ -70,6 +70,94 @@ class ProgressDisplay:
         line = f"{self._label}{bar_line(progress)}"[: columns - 1]
         click.echo(f"\r{line:<{columns - 1}}", file=self._stream, nl=False)
         self._drawn = True
+
+
+class BatchDisplay:
+    """One line for all films that are in work beside each other; a context, as ProgressDisplay."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        films: int,
+        clock: Callable[[], float] = time.monotonic,
+        columns: int | None = None,
+    ) -> None:
+        """``films``: how many there are to convert."""
+        self._stream, self._films = stream, films
+        self._terminal = stream.isatty()
+        self._clock, self._columns = clock, columns
+        self._began = self._shown_at = clock()
+        self._running: dict[Job, Progress | None] = {}
+        self._ended = self._frames = self._drawn = 0
+
+    def begun(self, job: Job) -> None:
+        """A film is in work."""
+        self._running[job] = None
+
+    def moved(self, job: Job, progress: Progress) -> None:
+        """A film is so far; shown unless something was shown a moment ago."""
+        self._running[job] = progress
+        pause = _REDRAW_SECONDS if self._terminal else _LOG_SECONDS
+        now = self._clock()
+        if now - self._shown_at < pause:
+            return
+        self._shown_at = now
+        if self._terminal:
+            columns = self._columns or shutil.get_terminal_size().columns
+            line = self.line()[: columns - 1]
+            click.echo(f"\r{line:<{columns - 1}}", file=self._stream, nl=False)
+            self._drawn = columns - 1
+        else:
+            click.echo(f"rtstyle: {self.line()}", file=self._stream)
+
+    def ended(self, job: Job, *, frames: int = 0) -> None:
+        """A film is in work no more, and has so many ``frames``."""
+        self._running.pop(job, None)
+        self._ended += 1
+        self._frames += frames
+
+    def put_off(self, job: Job) -> None:
+        """A film is in work no more, but will be once again."""
+        self._running.pop(job, None)
+
+    def wipe(self) -> None:
+        """Make the terminal's line free for something else."""
+        if self._drawn:
+            click.echo(f"\r{'':<{self._drawn}}\r", file=self._stream, nl=False)
+            self._drawn = 0
+
+    def line(self) -> str:
+        """``2 of 7 films, 3 in work  310 frames  14.2 fps  0:41 so far``.
+
+        The time left, where no other film is to come and every one in work knows its own.
+        """
+        known = [progress for progress in self._running.values() if progress is not None]
+        frames = self._frames + sum(progress.frames_done for progress in known)
+        parts = [
+            f"{self._ended} of {self._films} films, {len(self._running)} in work",
+            f"{frames} frames",
+        ]
+        if (fps := sum(progress.fps for progress in known)) > 0:
+            parts.append(f"{fps:.1f} fps")
+        left = [progress.eta_seconds for progress in known if progress.eta_seconds is not None]
+        last = self._ended + len(self._running) == self._films
+        if left and last and len(left) == len(self._running):
+            parts.append(f"{span(max(left))} left")
+        else:
+            parts.append(f"{span(self._clock() - self._began)} so far")
+        return "  ".join(parts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.wipe()
 
 
 def bar_line(progress: Progress) -> str:

@@ -15,10 +15,12 @@ import click
 
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.interrupt import interruptible
+from rtstyle.cli.jobs import MOST_JOBS, run_beside
 from rtstyle.cli.options import parse_time, style_options, style_or_first
 from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
+from rtstyle.cli.together import check_together
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
 from rtstyle.media import VIDEO_ENDINGS, EncodeOptions
 from rtstyle.pipeline import (
@@ -37,7 +39,7 @@ Examples:
   rtstyle video holiday.mp4 -o painted.mp4
   rtstyle video holiday.mp4 -o painted.mp4 --style great-wave --strength 0.7
   rtstyle video film.mkv -o minute.mkv --start 1:00 --end 2:00
-  rtstyle video films/ more.avi -o painted/ --skip-existing
+  rtstyle video films/ more.avi -o painted/ --skip-existing --jobs 2
   rtstyle video film.mkv --preview 8
 
 
@@ -70,6 +72,7 @@ class Choice:
     start: Fraction | None
     end: Fraction | None
     resume: bool = False
+    jobs: int = 1
 
     @property
     def options(self) -> EncodeOptions:
@@ -147,6 +150,15 @@ class Choice:
     help="Leave alone what is in the output folder already, and convert the rest.",
 )
 @click.option(
+    "--jobs",
+    type=click.IntRange(1, MOST_JOBS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Convert N films of an output folder at a time, each in a process of its own with a net "
+    "of its own and its share of the processor.",
+)
+@click.option(
     "--preview",
     "preview_count",
     type=click.IntRange(1, 100),
@@ -182,6 +194,7 @@ def video(
     overwrite: bool,
     skip_existing: bool,
     resume: bool,
+    jobs: int,
     preview_count: int | None,
     report_file: Path | None,
 ) -> None:
@@ -191,12 +204,13 @@ def video(
     many = preview_count is None and output is not None and means_folder(sources, output)
     if preview_count is not None and len(sources) > 1:
         raise UsageError("--preview looks at one film; name one")
-    _check_together(
+    check_together(
         many=many,
         preview=preview_count is not None,
         container=container is not None,
         skip_existing=skip_existing,
         resume=resume,
+        jobs=jobs > 1,
         report=report_file is not None,
     )
     choice = Choice(
@@ -212,6 +226,7 @@ def video(
         start=start,
         end=end,
         resume=resume,
+        jobs=jobs,
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
@@ -247,26 +262,6 @@ def means_folder(sources: tuple[Path, ...], output: str) -> bool:
     if len(sources) > 1 and named_as_film:
         raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
     return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
-
-
-def _check_together(
-    *,
-    many: bool,
-    preview: bool,
-    container: bool,
-    skip_existing: bool,
-    resume: bool,
-    report: bool,
-) -> None:
-    """Refuse options that would have no effect."""
-    if container and not (many or preview):
-        raise UsageError("--container is for an output folder; a file's own ending chooses")
-    if skip_existing and not many:
-        raise UsageError("--skip-existing is for an output folder; leave it out")
-    if resume and preview:
-        raise UsageError("--preview leaves nothing to resume; leave --resume out")
-    if report and preview:
-        raise UsageError("--preview converts nothing to report; leave --report out")
 
 
 def _one(
@@ -335,25 +330,26 @@ def _many(
 
 
 def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
-    """Run a batch with one net for all; at strength 0 there is none to load."""
+    """Run a batch; one after another with one net for all, at strength 0 with none."""
+    options = {
+        "style": choice.style,
+        **choice.net,
+        **choice.encoding,
+        "start": choice.start,
+        "end": choice.end,
+        "resume": choice.resume,
+        "overwrite": overwrite,
+    }
+    if (processes := min(choice.jobs, len(batch.jobs))) > 1:
+        run_beside(batch, options, processes=processes)
+        return
     net = {key: choice.net[key] for key in ("backend", "precision")}
     needed = choice.net["strength"] > 0
     with open_stylizer(choice.style, **net) if needed else nullcontext() as stylizer:
         if stylizer is not None:
             _say_backend(stylizer.info)
-        batch.run(
-            partial(
-                stylize_video,
-                style=choice.style if stylizer is None else None,
-                **choice.net,
-                **choice.encoding,
-                start=choice.start,
-                end=choice.end,
-                resume=choice.resume,
-                overwrite=overwrite,
-                stylizer=stylizer,
-            )
-        )
+            options["style"] = None
+        batch.run(partial(stylize_video, **options, stylizer=stylizer))
 
 
 def _preview(

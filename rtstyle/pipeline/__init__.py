@@ -4,24 +4,36 @@ from rtstyle.pipeline.batch import CONTAINERS, BatchPlan, Job, make_place, plan_
 from rtstyle.pipeline.brush import Style, open_stylizer
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.image import can_write, stylize_image
+from rtstyle.pipeline.interrupt import stop_on_interrupt
 from rtstyle.pipeline.preview import Estimate, Moment, Preview, preview_video
 from rtstyle.pipeline.run import checked_range, stylize_video
+from rtstyle.pipeline.side import Begun, Event, Fewer, SideBySide
 from rtstyle.pipeline.stage import Prefetch, prefetch
 from rtstyle.pipeline.stats import Latencies, Progress, ProgressMeter, StageStats
+from rtstyle.pipeline.worker import Failed, Finished, Loaded, NotLoaded, Stopped
 
 __all__ = [
     "CONTAINERS",
     "BatchPlan",
+    "Begun",
     "ConversionStats",
     "Estimate",
+    "Event",
+    "Failed",
+    "Fewer",
+    "Finished",
     "Job",
     "Latencies",
+    "Loaded",
     "Moment",
+    "NotLoaded",
     "Prefetch",
     "Preview",
     "Progress",
     "ProgressMeter",
+    "SideBySide",
     "StageStats",
+    "Stopped",
     "Style",
     "can_write",
     "checked_range",
@@ -31,6 +43,7 @@ __all__ = [
     "plan_batch",
     "prefetch",
     "preview_video",
+    "stop_on_interrupt",
     "stylize_image",
     "stylize_video",
 ]

@@ -28,7 +28,7 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
 
     taken = [
         number
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in signal.valid_signals()
         if signal.getsignal(number) is signal.default_int_handler
     ]
     for number in taken:

@@ -71,11 +71,14 @@ class Journal:
         """How many frames they hold."""
         return sum(segment.facts.frames for segment in self._done)
 
+    @property
+    def kept(self) -> int:
+        """How many frames of an earlier run are on the disk."""
+        return sum(segment.facts.frames for segment in self._read_segments())
+
     def check(self) -> None:
         """Raise OutputExists where there are segments of an earlier run."""
-        found = self._read_segments()
-        if found:
-            frames = sum(segment.facts.frames for segment in found)
+        if frames := self.kept:
             raise OutputExists(
                 f"{self._name}: {frames} frames of an earlier run are kept in "
                 f"{self.folder.name}; add --resume to go on from them, or --overwrite to start over"
