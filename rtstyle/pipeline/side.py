@@ -165,7 +165,8 @@ class SideBySide:
         if not scarce or self._limit == 1:
             raise error
         self._limit -= 1
-        return Fewer(f"only {self._limit} films at a time from here on: {error}")
+        films = "1 film" if self._limit == 1 else f"{self._limit} films"
+        return Fewer(f"only {films} at a time from here on: {error}")
 
     def _tell_to_stop(self) -> None:
         for worker in self._working:

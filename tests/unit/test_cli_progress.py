@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from rtstyle.cli.progress import ProgressDisplay, bar_line, log_line, span
-from rtstyle.pipeline import Progress
+from rtstyle.cli.progress import BatchDisplay, ProgressDisplay, bar_line, log_line, span
+from rtstyle.pipeline import Job, Progress
 
 
 class Terminal(io.StringIO):
@@ -71,6 +72,60 @@ def test_a_label_stands_before_every_line(stream: io.StringIO) -> None:
     text = stream.getvalue().replace("rtstyle: ", "").strip()
     assert text.startswith("file 3 of 12  ")
     assert "1/2 frames" in text
+
+
+def job(name: str) -> Job:
+    return Job(Path(name), Path("out") / name)
+
+
+def test_films_beside_each_other_share_a_line() -> None:
+    now = 0.0
+    display = BatchDisplay(io.StringIO(), films=4, clock=lambda: now)
+    a, b, c, d = map(job, "abcd")
+    display.begun(a)
+    display.begun(b)
+    assert display.line() == "0 of 4 films, 2 in work  0 frames  0:00 so far"
+    display.moved(a, Progress(10, 100, 1.0, 8.0, 11.0))
+    display.moved(b, Progress(5, 50, 1.0, 4.5, 10.0))
+    now = 70.0
+    # Nobody knows how long c and d will take.
+    assert display.line() == "0 of 4 films, 2 in work  15 frames  12.5 fps  1:10 so far"
+    display.ended(a, frames=100)
+    display.begun(c)
+    display.put_off(c)
+    display.ended(b)
+    display.begun(c)
+    display.begun(d)
+    display.moved(c, Progress(3, 30, 1.0, 3.0, 9.0))
+    assert display.line().endswith("103 frames  3.0 fps  1:10 so far")
+    display.moved(d, Progress(1, 30, 1.0, 1.0, 29.0))
+    assert display.line() == "2 of 4 films, 2 in work  104 frames  4.0 fps  0:29 left"
+
+
+def test_a_line_of_films_makes_room_for_what_is_said_of_one() -> None:
+    stream, now = Terminal(), 0.0
+    with BatchDisplay(stream, films=2, clock=lambda: now, columns=40) as display:
+        display.wipe()
+        assert stream.getvalue() == ""
+        display.begun(job("a"))
+        now = 1.0
+        display.moved(job("a"), Progress(1, 2, 1.0, 1.0, 1.0))
+        display.moved(job("a"), Progress(2, 2, 1.0, 1.0, 0.0))
+        display.wipe()
+    drawn = stream.getvalue().split("\r")
+    assert drawn == ["", "0 of 2 films, 1 in work  1 frames  1.0 fps"[:39], " " * 39, ""]
+
+
+def test_films_elsewhere_are_a_line_each_ten_seconds() -> None:
+    stream, now = io.StringIO(), 0.0
+    with BatchDisplay(stream, films=2, clock=lambda: now) as display:
+        for step in range(25):
+            now = float(step)
+            display.moved(job("a"), Progress(step, 100, now, 1.0, 1.0))
+    assert [line.split("  ")[1] for line in stream.getvalue().splitlines()] == [
+        "10 frames",
+        "20 frames",
+    ]
 
 
 @pytest.mark.parametrize("line", [bar_line, log_line])
