@@ -119,7 +119,7 @@ class Batch:
     def _interrupted(self, error: KeyboardInterrupt, message: str) -> KeyboardInterrupt:
         line = (
             f"{message}; {_counted(self._finished)} finished, "
-            "and the same command with --skip-existing goes on with the rest"
+            "and the same command with --resume goes on with the rest"
         )
         if isinstance(error, Interrupted):
             return Interrupted(line, kept=error.kept, frames=error.frames)

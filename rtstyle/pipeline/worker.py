@@ -32,6 +32,7 @@ from rtstyle.types import BackendInfo, RunReport
 
 _POLL_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.1
+_TELLING_SECONDS = 1.0
 _SECOND_SECONDS = 0.2
 _PATIENCE_SECONDS = 10.0
 
@@ -172,6 +173,8 @@ class _Worker:
         return Finished(stylize_video(job.source, job.target, progress=self._tell, **options))
 
     def _tell(self, now: Progress) -> None:
+        if self._orders.gone.is_set():
+            raise KeyboardInterrupt
         if now.seconds - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = now.seconds
             self._say(now)
@@ -190,6 +193,8 @@ class _Orders:
         self._pipe = pipe
         self.stop = threading.Event()
         """Set once no further film is wanted."""
+        self.gone = threading.Event()
+        """Set once nobody wants anything of what is in work."""
         self.idle = threading.Event()
         """Cleared with each job; its taker sets it when done."""
         self.over = threading.Event()
@@ -216,9 +221,15 @@ class _Orders:
 
     def _end_at_once(self) -> None:
         """Nobody is left to work for: interrupt as often as a user would, then end by force."""
-        # One that came before is the first of the two.
-        pauses = [_PATIENCE_SECONDS] if self.stop.is_set() else [_SECOND_SECONDS, _PATIENCE_SECONDS]
-        self.stop.set()
+        self.gone.set()
+        pauses = [_PATIENCE_SECONDS]
+        # An order to stop was the first interrupt of two.
+        if not self.stop.is_set():
+            self.stop.set()
+            # Ended by what it tells, a film makes no partial file for nobody.
+            if self.idle.wait(_TELLING_SECONDS):
+                return
+            pauses = [_SECOND_SECONDS, _PATIENCE_SECONDS]
         for pause in pauses:
             if not self.idle.is_set():
                 _thread.interrupt_main(_STOP)

@@ -281,11 +281,10 @@ def test_an_interrupt_keeps_what_is_finished_and_the_partial_file(
     assert len(read_frames(out / "b.partial.mp4")) == 10
     assert result.stderr.splitlines()[-1] == (
         "rtstyle: file 2 of 3: interrupted after 10 of 30 frames; what was done is kept as "
-        "b.partial.mp4; 1 video finished, and the same command with --skip-existing goes on with "
-        "the rest"
+        "b.partial.mp4; 1 video finished, and the same command with --resume goes on with the rest"
     )
     states = [record["state"] for record in json.loads(report.read_text(encoding="utf-8"))]
     assert states == ["finished", "interrupted", "not begun"]
     monkeypatch.setattr("rtstyle.cli.video.stylize_video", stylize_video)
-    assert run(source, "-o", out, "--skip-existing").exit_code == 0
+    assert run(source, "-o", out, "--resume").exit_code == 0
     assert tree(out) == ["a.mp4", "b.mp4", "b.partial.mp4", "c.mp4"]

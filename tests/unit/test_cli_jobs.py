@@ -14,8 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,7 +25,9 @@ from click.testing import CliRunner, Result
 
 from rtstyle.backends import load_stylizer
 from rtstyle.cli.main import main
-from rtstyle.pipeline import Job, Progress, SideBySide, side
+from rtstyle.errors import BackendOutOfMemory
+from rtstyle.pipeline import Failed, Job, NotLoaded, Progress, SideBySide, side
+from rtstyle.pipeline.worker import Word
 from rtstyle.styles import find_style
 from rtstyle.types import Size
 from tests.clips import audio_packets, make_clip, read_frames, video_pts
@@ -308,6 +312,53 @@ def test_where_a_process_cannot_be_started_the_others_do_its_work(
     assert result.exit_code == 0, result.output
     assert "note: only 1 film at a time from here on: no process can be started" in result.stdout
     assert names(tmp_path / "out") == ["a.mp4", "b.mp4"]
+
+
+class Ended:
+    """A process that has ended well."""
+
+    exitcode = 0
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_net_that_finds_no_room_leaves_its_film_to_the_others(
+    monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    done, full = Failed("done", 1), NotLoaded(BackendOutOfMemory("no room"))
+    said: list[list[Word]] = [[full]] if processes == 1 else [[done, done], [full]]
+
+    def start(self: SideBySide) -> Any:  # noqa: ANN401 - a process
+        ours, theirs = multiprocessing.Pipe()
+        for word in said.pop(0):
+            theirs.send(word)
+        # The other end stays open as long as the process is there.
+        process = Ended()
+        vars(process)["pipe"] = theirs
+        worker = side._Process(cast(SpawnProcess, process), cast(Connection, ours))
+        self._working.append(worker)
+        return worker
+
+    monkeypatch.setattr(SideBySide, "_start", start)
+    a, b = (Job(Path(name), Path("out") / name) for name in "ab")
+    beside = SideBySide([a, b], {}, processes=processes, stop=threading.Event())
+    if processes == 1:
+        with pytest.raises(BackendOutOfMemory, match="no room"), beside:
+            list(beside.events())
+        return
+    with beside:
+        told = [(job.source.name, type(event).__name__) for job, event in beside.events()]
+    assert told == [
+        ("a", "Begun"),
+        ("b", "Begun"),
+        ("a", "Failed"),
+        ("b", "Fewer"),
+        ("b", "Begun"),
+        ("b", "Failed"),
+    ]
 
 
 def test_one_film_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
