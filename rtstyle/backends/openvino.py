@@ -79,8 +79,8 @@ class OpenVinoStylizer(BaseStylizer):
         self._settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": _HINTS[taken]}
         if threads is not None:
             self._settings["INFERENCE_NUM_THREADS"] = threads
-            # Fewer threads than cores are pinned to the first ones, those of every process to the
-            # same, so that nets beside each other would share a core and leave others idle.
+            # Where OpenVINO pins fewer threads than there are cores, it takes the first ones, in
+            # every process the same: nets beside each other would share one and leave others idle.
             self._settings["ENABLE_CPU_PINNING"] = False
         try:
             self._model: openvino.Model | None = core.read_model(model=data)
