@@ -156,7 +156,7 @@ class Choice:
     show_default=True,
     metavar="N",
     help="Convert N films of an output folder at a time, each in a process of its own with a net "
-    "of its own and its share of the processor.",
+    "of its own and its share of the processor; for machines with many cores.",
 )
 @click.option(
     "--preview",
