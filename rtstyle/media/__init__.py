@@ -13,8 +13,10 @@ from rtstyle.media.output import PartFile, check_container, check_output, is_dis
 from rtstyle.media.pictures import stored_otherwise
 from rtstyle.media.segment import (
     SegmentFacts,
+    SegmentFile,
     SegmentJoiner,
     SegmentWriter,
+    find_pictures,
     is_whole,
 )
 from rtstyle.media.sink import FrameSink
@@ -32,6 +34,7 @@ __all__ = [
     "Mark",
     "PartFile",
     "SegmentFacts",
+    "SegmentFile",
     "SegmentJoiner",
     "SegmentWriter",
     "VideoFile",
@@ -42,6 +45,7 @@ __all__ = [
     "check_output",
     "encoders",
     "ending_for",
+    "find_pictures",
     "find_videos",
     "is_disk_full",
     "is_whole",
