@@ -27,7 +27,7 @@ from rtstyle.errors import DiskFull, OutputError, OutputExists
 from rtstyle.media import PartFile, film
 from rtstyle.pipeline import Progress, segments, stylize_video
 from rtstyle.types import RunReport
-from tests.clips import audio_packets, make_clip, subtitle_packets, video_pts
+from tests.clips import audio_packets, make_clip, read_frames, subtitle_packets, video_pts
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, SEGMENT = 100, 8
@@ -485,5 +485,53 @@ def test_a_film_whose_finish_fails_is_kept_and_gone_on_with(
             convert(long_clip, output)
     assert not output.exists()
     report = convert(long_clip, output, resume=True)
+    assert not any("made anew" in note for note in report.notes)
+    assert_the_same(output, whole, long_clip)
+
+
+FULL = """
+import resource, sys
+from rtstyle.backends import FakeStylizer
+from rtstyle.errors import DiskFull
+from rtstyle.pipeline import stylize_video
+
+source, output, limit, every = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    with FakeStylizer(invert=True) as stylizer:
+        stylize_video(
+            source, output, None, stylizer=stylizer, preset="ultrafast", segment_frames=every
+        )
+except DiskFull as error:
+    print(error)
+    raise SystemExit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "every", "kept"),
+    [(400_000, FRAMES, 0), (400_000, SEGMENT, FRAMES)],
+    ids=["in a segment", "in the film"],
+)
+def test_a_full_disk_costs_no_work(
+    tmp_path: Path, long_clip: Path, limit: int, every: int, kept: int
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "full").mkdir()
+    whole, output = tmp_path / "whole" / "out.mp4", tmp_path / "full" / "out.mp4"
+    convert(long_clip, whole, segment_frames=every)
+    line = [sys.executable, "-c", FULL, str(long_clip), str(output), str(limit), str(every)]
+    done = subprocess.run(line, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 4, done.stderr
+    assert "no room left" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert (f"{kept} frames are kept" in done.stdout) == bool(kept)
+    parts = output.with_name("out.mp4.parts")
+    assert not output.exists()
+    assert parts.is_dir()
+    if not kept:
+        # Encoded frames of noise are some ten kilobytes each.
+        assert len(read_frames(parts / "000000.mkv")) > 20
+    report = convert(long_clip, output, resume=True, segment_frames=every)
     assert not any("made anew" in note for note in report.notes)
     assert_the_same(output, whole, long_clip)
