@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError
 from rtstyle.media.extras import add_extra, left_out, read_extras, stored
+from rtstyle.media.hidden import HiddenSound
 from rtstyle.media.streams import (
     copyable_sounds,
     copyable_subtitles,
@@ -310,6 +311,8 @@ class SourceCompanions:
             wanted.append(pace)
         done: set[int] = set()
         failures = 0
+        copied = self._sounds if self._mode == "copy" else ()
+        heard = {sound.index: HiddenSound() for sound in copied}
         while failures < 2 and len(done) < len(wanted):
             try:
                 with closing(self._packets(self._container, wanted)) as packets:
@@ -325,7 +328,8 @@ class SourceCompanions:
                                 packet.stream_index not in done and not self._is_early(packet, time)
                             )
                         ):
-                            yield packet
+                            sound = heard.get(packet.stream_index)
+                            yield from (packet,) if sound is None else sound.take(packet)
                 return
             except av.FFmpegError as error:
                 failures += 1

@@ -19,6 +19,7 @@ from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
 from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.decode import Decoder
 from rtstyle.media.deinterlace import Deinterlacer, check_deinterlace
+from rtstyle.media.hidden import count_shown
 from rtstyle.media.streams import (
     duration_seconds,
     list_streams,
@@ -229,6 +230,11 @@ class VideoFile:
             self._notes.append(f"the source has {bits} bits a sample; it is read with 8")
         if has_alpha(first):
             self._notes.append("the source's transparency is ignored")
+        if self._info.frames_hidden:
+            self._notes.append(
+                f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
+                "no player shows them, and were left out"
+            )
 
     def _note_fields(self) -> list[str]:
         count = self._deinterlacer.deinterlaced
@@ -261,11 +267,12 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter = rotation in (90, 270)
     time_base = stream.time_base or Fraction(1, 1000)
+    shown, hidden = count_shown(container, stream)
     return VideoInfo(
         size=stored.transposed if quarter else stored,
         time_base=time_base,
         average_rate=stream.average_rate or stream.guessed_rate,
-        frames_in_header=stream.frames or None,
+        frames_in_header=shown,
         duration_in_header=duration_seconds(container, stream),
         rotation=rotation,
         pixel_aspect=1 / aspect if quarter else aspect,
@@ -273,6 +280,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
         codec=stream.codec_context.name,
         streams=list_streams(container),
         start_pts=first.pts or 0,
+        frames_hidden=hidden,
     )
 
 
