@@ -239,7 +239,7 @@ def check_chapters(input: InputContainer, output: InputContainer, shift: Fractio
             return Check("chapters", False, f"chapter {number}: {title!r} to {kept!r}")
         begins, began = (c["start"] * (c["time_base"] or _CHAPTER_TICK) for c in (other, one))
         moved = begins - began
-        if min(abs(moved), abs(moved - shift)) > _CHAPTER_TICK:
+        if abs(moved - shift) > 2 * _CHAPTER_TICK and max(begins, began) > 0:
             return Check("chapters", False, f"chapter {number} is {float(moved):+.3f} s off")
     return Check("chapters", True, _number(len(before), "chapter"))
 

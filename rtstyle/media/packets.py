@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from rtstyle.media.hidden import HiddenSound
-from rtstyle.media.streams import open_container
+from rtstyle.media.streams import open_container, packet_seconds
 
 _MOST_WAITING = 2**16
 """Packets of one file that wait for their counterparts in the other, which is interleaved
@@ -146,13 +146,13 @@ def _read(
                 for packet in packets:
                     if packet.size == 0:
                         continue
-                    seconds = _seconds(packet)
+                    seconds = packet_seconds(packet)
                     if seconds is not None:
                         start = seconds if start is None else start
                         reached = max(reached, seconds - start)
                     index = packet.stream_index
                     for kept in heard[index].take(packet) if index in heard else (packet,):
-                        for hashed in hashers[index].feed(kept, _seconds(kept)):
+                        for hashed in hashers[index].feed(kept, packet_seconds(kept)):
                             yield index, hashed, reached
         except av.FFmpegError as error:
             unread.append(f"the {which} could not be read to its end ({error.strerror})")
@@ -231,8 +231,3 @@ def _without_adts(payload: bytes) -> bytes:
     if length != len(payload):
         return payload
     return payload[_ADTS_HEADER if payload[1] & 1 else _ADTS_WITH_CHECKSUM :]
-
-
-def _seconds(packet: Packet[Stream]) -> Fraction | None:
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else ticks * packet.time_base

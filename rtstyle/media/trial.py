@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+from contextlib import closing
+from fractions import Fraction
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
-from rtstyle.media.streams import codec_name, copyable_subtitles
+from rtstyle.media.streams import codec_name, copyable_subtitles, packet_seconds
 from rtstyle.media.tags import shown_text
 
 _SAID = {"hdmv_pgs_subtitle": "pgs", "dvd_subtitle": "vobsub"}
+_MATROSKA_TICK = Fraction(1, 1000)
+_SOME_BYTES = 64
 _REMEDIES = {"matroska": "an .mkv", "mp4": "an .mp4"}
 
 
@@ -28,6 +33,29 @@ def holds(muxer: str, stream: Stream) -> bool:
     finally:
         close_quietly(trial)
     return True
+
+
+def made_later(muxer: str, stream: Stream, begins: Fraction) -> Fraction:
+    """By how many seconds a muxer makes all of a file later because of a stream that begins at
+    ``begins`` seconds, before zero: one that has no such times does unless the stream says that
+    it begins with what is not heard, which PyAV does not tell."""
+    written = io.BytesIO()
+    try:
+        with av.open(written, "w", format=muxer) as trial:
+            new = trial.add_stream_from_template(stream, opaque=True)
+            packet: Packet[Stream] = Packet(bytes(_SOME_BYTES))
+            packet.stream, packet.time_base = new, stream.time_base or _MATROSKA_TICK
+            packet.pts = packet.dts = round(begins / packet.time_base)
+            trial.mux_one(packet)
+        with (
+            av.open(io.BytesIO(written.getvalue()), "r", format=muxer) as back,
+            closing(back.demux()) as packets,  # type: ignore[type-var]
+        ):
+            begun = packet_seconds(next(packets))
+    except (av.FFmpegError, ValueError, StopIteration):
+        return Fraction(0)
+    late = Fraction(0) if begun is None else begun - begins
+    return round(late / _MATROSKA_TICK) * _MATROSKA_TICK
 
 
 def close_quietly(container: OutputContainer) -> None:

@@ -12,7 +12,7 @@ import pytest
 from av.stream import Disposition, Stream
 
 from rtstyle.errors import UsageError
-from rtstyle.media import EncodeOptions, VideoWriter, companions, open_video
+from rtstyle.media import EncodeOptions, VideoWriter, companions, open_video, verify_video
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.types import SinkReport
 from tests.clips import (
@@ -140,8 +140,10 @@ def test_mp4_to_mkv_and_back_keeps_cover_and_titles(tmp_path: Path, clip: Path) 
     third = tmp_path / "c.mp4"
     for report in (copy(first, second), copy(second, third)):
         assert all("moved picture and sound" in note for note in report.notes)
+    late = video_pts(second)[0]
     for path in (second, third):
-        assert chapters_of(path) == chapters_of(first)
+        starts = [start for start, *_ in chapters_of(path)]
+        assert starts == [0, Fraction(4, 5) + late, Fraction(7, 5) + late]
         with av.open(str(path)) as container:
             tags = {key.lower(): value for key, value in container.metadata.items()}
             assert (tags["title"], tags["genre"]) == ("A", "Short")
@@ -313,3 +315,20 @@ def test_two_sounds_and_two_subtitles_of_a_real_clip(assets: Path, tmp_path: Pat
         f"subtitle {number} (mov_text, eng) cannot be stored in matroska and was left out"
         for number in (1, 2)
     ]
+
+
+def test_chapters_move_with_what_matroska_makes_later(tmp_path: Path) -> None:
+    """AAC begins before zero, where Matroska has no times."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=50, audio=True)
+    source = make_film(tmp_path / "film.mp4", clip, chapters=CHAPTERS)
+    output = tmp_path / "out.mkv"
+    copy(source, output)
+    late = video_pts(output)[0]
+    assert late > Fraction(1, 100)
+    for (start, end, title), (began, ended, kept) in zip(
+        chapters_of(source), chapters_of(output), strict=True
+    ):
+        assert title == kept
+        assert abs(began - start - (late if start else 0)) <= Fraction(1, 1000)
+        assert abs(ended - end - late) <= Fraction(1, 1000)
+    assert [c for c in verify_video(source, output).checks if c.name == "chapters" and c.kept]
