@@ -29,7 +29,8 @@ from rtstyle.media.streams import (
     start_seconds,
 )
 from rtstyle.media.tags import Label, cut_chapters, dress, file_tags, not_stored
-from rtstyle.media.tracks import AnyPacket, CopyTrack, EncodeTrack, SubtitleTrack
+from rtstyle.media.texts import add_subtitles
+from rtstyle.media.tracks import AnyPacket, CopyTrack, EncodeTrack
 from rtstyle.media.trial import fitting_subtitles, made_later
 
 _SEEK_MARGIN = Fraction(2)
@@ -179,7 +180,7 @@ class SourceCompanions:
                 ) from None
         for subtitle in self._subtitles:
             name = f"subtitle {self._container.streams.subtitles.index(subtitle) + 1}"
-            self._tracks[subtitle.index] = SubtitleTrack(
+            self._tracks[subtitle.index] = add_subtitles(
                 output, subtitle, name, begin=self._begin, end=self._end
             )
         self._labels += [track.label for track in self._tracks.values()]

@@ -196,11 +196,11 @@ def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
     ]
     spoken = ", ".join(pair.mine.language or "none" for pair, _ in both if pair.kind != "data")
     yield Check("languages", not wrong, "; ".join(wrong) or spoken)
-    named = [(p, o) for p, o in both if p.mine.metadata.get("title")]
+    named = [(p, o) for p, o in both if _title(p.mine)]
     wrong = [
-        f"{pair.name}: {pair.mine.metadata['title']!r} to {other.metadata.get('title')!r}"
+        f"{pair.name}: {_title(pair.mine)!r} to {_title(other)!r}"
         for pair, other in named
-        if pair.mine.metadata["title"] != other.metadata.get("title")
+        if _title(pair.mine) != _title(other)
     ]
     yield Check("titles", not wrong, "; ".join(wrong) or _number(len(named), "named stream"))
     wrong = [
@@ -210,6 +210,11 @@ def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
     ]
     said = ", ".join(f"{pair.name} {_flags(pair.mine)}" for pair, _ in both)
     yield Check("dispositions", not wrong, "; ".join(wrong) or said)
+
+
+def _title(stream: Stream) -> str | None:
+    # QuickTime keeps it by the other name.
+    return stream.metadata.get("title") or stream.metadata.get("name")
 
 
 def _silent(pairs: Sequence[Pair], pair: Pair) -> bool:
