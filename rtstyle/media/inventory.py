@@ -18,6 +18,7 @@ from rtstyle.media.codecs import MUXERS
 from rtstyle.media.languages import same_language
 from rtstyle.media.packets import codec_name, same_codec
 from rtstyle.media.streams import is_cover, pick_video
+from rtstyle.media.tags import is_unset_time
 from rtstyle.types import Check
 
 KINDS = ("picture", "audio", "subtitle", "attachment", "cover", "data")
@@ -270,7 +271,8 @@ def check_tags(input: InputContainer, output: InputContainer, muxer: str) -> Ite
 
 
 def _tags(container: InputContainer) -> dict[str, str]:
-    tags = {key.lower(): value for key, value in container.metadata.items()}
+    said = container.metadata.items()
+    tags = {key.lower(): value for key, value in said if not is_unset_time(key, value)}
     if "creation_time" in tags:
         # Containers differ in how finely they count it.
         tags["creation_time"] = tags["creation_time"][: len("2000-01-01T00:00:00")]

@@ -60,7 +60,16 @@ class Label:
 
 def file_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags of a container that are true of its copy as well."""
-    return {key: value for key, value in tags.items() if _plain(key) not in _OF_THE_FILE}
+    return {
+        key: value
+        for key, value in tags.items()
+        if _plain(key) not in _OF_THE_FILE and not is_unset_time(key, value)
+    }
+
+
+def is_unset_time(key: str, value: str) -> bool:
+    """Whether a tag is the zero of the clock, which writers put where nobody gave them a time."""
+    return key.lower() == "creation_time" and value.startswith("1970-01-01T00:00:00")
 
 
 def dress(new: Stream, old: Stream, name: str, *, without: Sequence[str] = ()) -> Label:

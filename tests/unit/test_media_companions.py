@@ -334,3 +334,11 @@ def test_chapters_move_with_what_matroska_makes_later(tmp_path: Path) -> None:
         assert abs(began - start - (late if start else 0)) <= Fraction(1, 1000)
         assert abs(ended - end - late) <= Fraction(1, 1000)
     assert [c for c in verify_video(source, output).checks if c.name == "chapters" and c.kept]
+
+
+def test_a_time_that_was_never_set_is_no_tag(tmp_path: Path, clip: Path) -> None:
+    unset = {"creation_time": "1970-01-01T00:00:00.000000Z"}
+    source = make_film(tmp_path / "film.mkv", clip, tags=unset)
+    assert copy(source, tmp_path / "out.mp4").notes == ()
+    assert [c.kept for c in verify_video(source, tmp_path / "out.mp4").checks if c.kind == "tags"]
+    assert verify_video(source, tmp_path / "out.mp4").lost == ()
