@@ -2,6 +2,7 @@
 
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import EncodeOptions, encoders, software_versions
+from rtstyle.media.deinterlace import DEINTERLACE
 from rtstyle.media.encode import FrameClock, VideoWriter
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
@@ -21,9 +22,10 @@ from rtstyle.media.segment import (
 )
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
-from rtstyle.media.weigh import Extent, Weight, measure_extent, weigh
+from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
 
 __all__ = [
+    "DEINTERLACE",
     "VIDEO_ENDINGS",
     "EncodeOptions",
     "Extent",
@@ -45,6 +47,7 @@ __all__ = [
     "check_output",
     "encoders",
     "ending_for",
+    "ends_in_sound",
     "find_pictures",
     "find_videos",
     "is_disk_full",

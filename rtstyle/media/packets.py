@@ -15,7 +15,8 @@ import av
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from rtstyle.media.streams import open_container
+from rtstyle.media.hidden import HiddenSound
+from rtstyle.media.streams import open_container, packet_seconds
 
 _MOST_WAITING = 2**16
 """Packets of one file that wait for their counterparts in the other, which is interleaved
@@ -101,7 +102,7 @@ def compare_packets(input: Path, output: Path, pairs: Mapping[int, int]) -> Comp
     """Compare streams packet for packet; ``pairs``: their index in the input and in the output.
 
     What containers add to a packet is taken off: ADTS headers of AAC, empty subtitles that fill a
-    gap, and the cuts between packets of PCM.
+    gap, and the cuts between packets of PCM. Sound that nobody hears is not compared.
     """
     tallies = {index: Tally() for index in pairs}
     if not pairs:
@@ -137,6 +138,7 @@ def _read(
             if stream.index not in indices:
                 stream.discard = Discard.all
         hashers = {stream.index: _hasher(stream) for stream in streams}
+        heard = {stream.index: HiddenSound() for stream in streams if stream.type == "audio"}
         start: Fraction | None = None
         reached = Fraction(0)
         try:
@@ -144,12 +146,14 @@ def _read(
                 for packet in packets:
                     if packet.size == 0:
                         continue
-                    seconds = _seconds(packet)
+                    seconds = packet_seconds(packet)
                     if seconds is not None:
                         start = seconds if start is None else start
                         reached = max(reached, seconds - start)
-                    for hashed in hashers[packet.stream_index].feed(packet, seconds):
-                        yield packet.stream_index, hashed, reached
+                    index = packet.stream_index
+                    for kept in heard[index].take(packet) if index in heard else (packet,):
+                        for hashed in hashers[index].feed(kept, packet_seconds(kept)):
+                            yield index, hashed, reached
         except av.FFmpegError as error:
             unread.append(f"the {which} could not be read to its end ({error.strerror})")
         for index, hasher in hashers.items():
@@ -227,8 +231,3 @@ def _without_adts(payload: bytes) -> bytes:
     if length != len(payload):
         return payload
     return payload[_ADTS_HEADER if payload[1] & 1 else _ADTS_WITH_CHECKSUM :]
-
-
-def _seconds(packet: Packet[Stream]) -> Fraction | None:
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else ticks * packet.time_base

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import EncodeOptions, check_output
+from rtstyle.media import EncodeOptions, check_output, ends_in_sound
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
@@ -49,6 +49,7 @@ def stylize_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    deinterlace: str = "auto",
     start: Seconds | None = None,
     end: Seconds | None = None,
     overwrite: bool = False,
@@ -67,9 +68,10 @@ def stylize_video(
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
     0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
     better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
-    copy or none. ``start`` and ``end`` are seconds from the source's first picture; frames with
-    start <= t < end are taken. Chapters, covers, attachments and tags are kept as far as the
-    container can hold them; a note names what it cannot.
+    copy or none. ``deinterlace`` is auto, which makes whole pictures of interlaced frames, or off.
+    ``start`` and ``end`` are seconds from the source's first picture; frames with start <= t < end
+    are taken. Chapters, covers, attachments and tags are kept as far as the container can hold
+    them; a note names what it cannot.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
@@ -106,6 +108,7 @@ def stylize_video(
         options,
         start=begin,
         end=finish,
+        deinterlace=deinterlace,
         overwrite=overwrite,
         resume=resume,
         limits=limits,
@@ -141,6 +144,7 @@ def stylize_video(
         work.health,
         written.frames,
         shown_until=work.shown_until if begin is None and finish is None else None,
+        source=source,
     )
     new = written.frames - before
     return RunReport(
@@ -184,19 +188,28 @@ def _interrupted(
 
 
 def losses_of(
-    info: VideoInfo, health: SourceHealth, frames: int, *, shown_until: Fraction | None
+    info: VideoInfo,
+    health: SourceHealth,
+    frames: int,
+    *,
+    shown_until: Fraction | None,
+    source: Path | None = None,
 ) -> list[str]:
     """A sentence for each way in which more than 1 % of the source is missing from the result.
 
     ``shown_until``: seconds of the source's clock at which the last of ``frames`` ends; None where
-    only a range was read.
+    only a range was read. ``source`` is looked at again where its pictures end before the length of
+    the whole file.
     """
     found = []
     promised = info.frames_in_header
     if shown_until is None:
         pass
     elif promised is None:
-        found += _shortage(info, shown_until)
+        shortage = _shortage(info, shown_until)
+        # A length of the whole file is that of its sound, where that goes on after the pictures.
+        if shortage and (source is None or not ends_in_sound(source)):
+            found += shortage
     elif frames < promised * (1 - LOSS):
         found.append(
             f"only {frames} of the {promised} frames that the header promises could be decoded; "

@@ -55,6 +55,7 @@ class Work:
         *,
         start: Fraction | None,
         end: Fraction | None,
+        deinterlace: str,
         overwrite: bool,
         resume: bool,
         limits: Limits,
@@ -64,6 +65,7 @@ class Work:
         another run writes the same output, and what open_video raises."""
         self._source, self._output, self._options = source, output, options
         self._start, self._end, self._limits = start, end, limits
+        self._deinterlace = deinterlace
         self._resume, self._every = resume, segment_frames
         self.journal = Journal(output)
         if not resume and not overwrite:
@@ -113,6 +115,7 @@ class Work:
             **{k: v for k, v in asdict(self._options).items() if k not in _NO_MATTER},
             "start": None if self._start is None else str(self._start),
             "end": None if self._end is None else str(self._end),
+            "deinterlacing": self._deinterlace,
             "length of segments": self._every,
             "version of rtstyle": __version__,
             **software_versions(),
@@ -245,7 +248,12 @@ class Work:
 
     def _open(self, after: Mark | None) -> VideoFile:
         return open_video(
-            self._source, start=self._start, end=self._end, after=after, limits=self._limits
+            self._source,
+            start=self._start,
+            end=self._end,
+            after=after,
+            deinterlace=self._deinterlace,
+            limits=self._limits,
         )
 
     def __enter__(self) -> Self:
