@@ -15,12 +15,12 @@ import click
 
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.interrupt import interruptible
-from rtstyle.cli.options import parse_time, style_options, style_or_first
+from rtstyle.cli.options import parse_rate, parse_time, style_options, style_or_first
 from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
-from rtstyle.media import VIDEO_ENDINGS, EncodeOptions
+from rtstyle.media import VIDEO_ENDINGS, EncodeOptions, is_picture, is_sequence, numbered_name
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -39,11 +39,18 @@ Examples:
   rtstyle video film.mkv -o minute.mkv --start 1:00 --end 2:00
   rtstyle video films/ more.avi -o painted/ --skip-existing
   rtstyle video film.mkv --preview 8
+  rtstyle video film.mkv -o 'frames/%06d.png'
+  rtstyle video 'shot/%06d.png' -o shot.mp4 --fps 24
 
 
 With several films or a folder OUTPUT is a folder, and each film keeps its name and its place in the
 tree. A film that fails does not stop the others: failures are listed at the end, and the exit code
 is that of the first.
+
+Numbered pictures (PNG, JPEG, WebP, TIFF, BMP) are read and written by a pattern: %06d stands for a
+number padded to six digits. Beside them timestamps.txt (timestamp format v2) holds their times; it
+is written, and read where it is there, and can be INPUT itself. --quality is then that of JPEG or
+WebP, 1 to 100 (best) [default: 95].
 
 Ctrl-C stops the run and keeps what was done, with its sound, beside OUTPUT: painted.partial.mp4
 for painted.mp4 (painted.partial-2.mp4 where that is taken, unless --overwrite is given). Ctrl-C
@@ -125,6 +132,13 @@ class Choice:
     "--end", callback=parse_time, metavar="TIME", help="Stop before this time of the input."
 )
 @click.option(
+    "--fps",
+    callback=parse_rate,
+    metavar="N",
+    help="Frames a second of numbered pictures without times, as 24, 23.976 or 24000/1001.  "
+    "[default: 25]",
+)
+@click.option(
     "--container",
     type=click.Choice(CONTAINERS),
     help="Kind of the files in an output folder.  [default: as each film's, or mkv]",
@@ -167,6 +181,7 @@ def video(
     subtitles: str,
     start: Fraction | None,
     end: Fraction | None,
+    fps: Fraction | None,
     container: str | None,
     overwrite: bool,
     skip_existing: bool,
@@ -176,6 +191,7 @@ def video(
     """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)
+    _check_pictures(sources, output, preview=preview_count is not None, fps=fps is not None)
     many = preview_count is None and output is not None and means_folder(sources, output)
     if preview_count is not None and len(sources) > 1:
         raise UsageError("--preview looks at one film; name one")
@@ -215,7 +231,7 @@ def video(
             report_file=report_file,
         )
     else:
-        code = _one(choice, sources[0], Path(output), overwrite, report_file)
+        code = _one(choice, sources[0], Path(output), overwrite, report_file, fps)
     if code:
         ctx.exit(code)
 
@@ -234,6 +250,31 @@ def means_folder(sources: tuple[Path, ...], output: str) -> bool:
     return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
 
 
+def _check_pictures(
+    sources: tuple[Path, ...], output: str | None, *, preview: bool, fps: bool
+) -> None:
+    """Refuse what numbered pictures cannot be used for."""
+    numbered = [source for source in sources if is_sequence(source)]
+    if len(sources) > 1 and all(is_picture(source.name) for source in sources):
+        raise UsageError(
+            f"{sources[0]} and {len(sources) - 1} more are pictures; name all of them at once by "
+            "a pattern in quotes, such as 'shot/%06d.png', or use 'rtstyle image'"
+        )
+    if numbered and len(sources) > 1:
+        raise UsageError(f"{numbered[0]}: numbered pictures are converted alone; name only them")
+    if numbered and preview:
+        raise UsageError(f"{numbered[0]}: --preview looks at a video file; leave it out")
+    if fps and not numbered:
+        raise UsageError("--fps is for numbered pictures; a film has its own times")
+    if output is None or preview:
+        return
+    if numbered and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        raise UsageError(f"{output}: name the video file, or pictures such as '%06d.png' in it")
+    several = len(sources) > 1 or sources[0].is_dir()
+    if several and numbered_name(Path(output)) is not None:
+        raise UsageError(f"{output}: only one film can become numbered pictures; name one")
+
+
 def _check_together(
     *, many: bool, preview: bool, container: bool, skip_existing: bool, report: bool
 ) -> None:
@@ -247,7 +288,12 @@ def _check_together(
 
 
 def _one(
-    choice: Choice, source: Path, output: Path, overwrite: bool, report_file: Path | None
+    choice: Choice,
+    source: Path,
+    output: Path,
+    overwrite: bool,
+    report_file: Path | None,
+    fps: Fraction | None,
 ) -> int:
     if report_file is not None:
         check_report(report_file, others=(source, output), overwrite=overwrite)
@@ -260,6 +306,7 @@ def _one(
             **choice.encoding,
             start=choice.start,
             end=choice.end,
+            fps=fps,
             overwrite=overwrite,
             progress=display,
             on_backend=_say_backend,

@@ -2,12 +2,16 @@
 
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import EncodeOptions, encoders
+from rtstyle.media.doors import check_target, open_sink, open_source, options_for
 from rtstyle.media.encode import VideoWriter
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.image import check_image_output, read_image, write_image
+from rtstyle.media.numbered import is_picture, numbered_name
 from rtstyle.media.output import check_container, check_output
+from rtstyle.media.sequence import SequenceFile, is_sequence
+from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
 from rtstyle.media.weigh import Extent, Weight, measure_extent, weigh
@@ -18,17 +22,27 @@ __all__ = [
     "Extent",
     "FrameSink",
     "FrameSource",
+    "PictureOptions",
+    "SequenceFile",
+    "SequenceWriter",
     "VideoFile",
     "VideoWriter",
     "Weight",
     "check_container",
     "check_image_output",
     "check_output",
+    "check_target",
     "encoders",
     "ending_for",
     "find_videos",
+    "is_picture",
+    "is_sequence",
     "measure_extent",
+    "numbered_name",
+    "open_sink",
+    "open_source",
     "open_video",
+    "options_for",
     "read_image",
     "verify_video",
     "weigh",

@@ -75,7 +75,7 @@ class VideoFile:
         end: Fraction | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        _check_range(start, end)
+        check_range(start, end)
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._notes: list[str] = []
@@ -200,7 +200,7 @@ class VideoFile:
                 f"the picture's size changes from {self._stored} to {size} at "
                 f"{float(seconds):.2f} s; such frames are fitted into {self._stored}"
             )
-            pixels = _letterbox(pixels, self._stored)
+            pixels = letterbox(pixels, self._stored)
         turn = _TURNS.get(self._info.rotation)
         return pixels if turn is None else cast(Pixels, cv2.rotate(pixels, turn))
 
@@ -229,7 +229,8 @@ class VideoFile:
             _log.warning("%s: %s", self._name, note)
 
 
-def _check_range(start: Fraction | None, end: Fraction | None) -> None:
+def check_range(start: Fraction | None, end: Fraction | None) -> None:
+    """Raise UsageError for seconds of a clip between which no frame can lie."""
     if start is not None and start < 0:
         raise UsageError(f"start is {float(start):g} s, but a clip begins at 0")
     if end is not None and end <= (start or 0):
@@ -278,7 +279,7 @@ def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
     return resolve_colour(said, Size(first.width, first.height))
 
 
-def _letterbox(pixels: Pixels, size: Size) -> Pixels:
+def letterbox(pixels: Pixels, size: Size) -> Pixels:
     """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
     height, width = pixels.shape[:2]
     scale = min(Fraction(size.width, width), Fraction(size.height, height))

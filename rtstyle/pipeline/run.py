@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video
+from rtstyle.media import check_target, open_sink, open_source, options_for
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.interrupt import stop_on_interrupt
@@ -49,6 +49,7 @@ def stylize_video(
     subtitles: str = "copy",
     start: Seconds | None = None,
     end: Seconds | None = None,
+    fps: Fraction | float | None = None,
     overwrite: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[Progress], None] | None = None,
@@ -67,11 +68,17 @@ def stylize_video(
     start <= t < end are taken. Chapters, covers, attachments and tags are kept as far as the
     container can hold them; a note names what it cannot.
 
+    ``source`` may be numbered pictures, as a pattern such as ``shot/%06d.png`` or as the timestamps
+    file beside them; without such a file ``fps`` is their rate (25 where it is None). ``output``
+    may be such a pattern too: its folder is made where it is missing, ``quality`` is then that of
+    JPEG or WebP (1..100, larger is better), and ``timestamps.txt`` keeps the times.
+
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
 
     The first Ctrl-C ends the run after the frame in work: what was done is kept, with its sound,
-    as ``<stem>.partial<ext>`` beside the output, and Interrupted (a KeyboardInterrupt) says so;
+    as ``<stem>.partial<ext>`` (pictures: in the folder ``<folder>.partial``) beside the output, and
+    Interrupted (a KeyboardInterrupt) says so;
     where that name is taken a number is added, or with ``overwrite`` it is replaced. The second
     Ctrl-C ends it at once and keeps nothing, as the first does without ``keep_partial``. A
     program with a handler of its own for the signal is not disturbed: what that raises ends the
@@ -84,13 +91,13 @@ def stylize_video(
     source, output = Path(source), Path(output)
     check_choice(strength=strength, backend=backend, precision=precision)
     begin, finish = checked_range(start, end)
-    options = EncodeOptions(
-        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+    options = options_for(
+        output, codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
     )
-    check_output(output, source=source, overwrite=overwrite, options=options)
+    check_target(output, source=source, overwrite=overwrite, options=options)
     stats = ConversionStats()
     with (
-        open_video(source, start=begin, end=finish, limits=limits) as video,
+        open_source(source, fps=fps, start=begin, end=finish, limits=limits) as video,
         open_brush(
             style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
         ) as brush,
@@ -104,7 +111,7 @@ def stylize_video(
         expected = expected_frames(video.info, begin, finish)
         with (
             stop_on_interrupt() as stop,
-            VideoWriter(
+            open_sink(
                 output,
                 video.info,
                 options,
