@@ -19,8 +19,9 @@ from rtstyle.cli.options import parse_rate, parse_time, style_options, style_or_
 from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
+from rtstyle.cli.together import check_pictures, check_together
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
-from rtstyle.media import VIDEO_ENDINGS, EncodeOptions, is_picture, is_sequence, numbered_name
+from rtstyle.media import VIDEO_ENDINGS, EncodeOptions
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -191,11 +192,11 @@ def video(
     """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)
-    _check_pictures(sources, output, preview=preview_count is not None, fps=fps is not None)
+    check_pictures(sources, output, preview=preview_count is not None, fps=fps is not None)
     many = preview_count is None and output is not None and means_folder(sources, output)
     if preview_count is not None and len(sources) > 1:
         raise UsageError("--preview looks at one film; name one")
-    _check_together(
+    check_together(
         many=many,
         preview=preview_count is not None,
         container=container is not None,
@@ -248,43 +249,6 @@ def means_folder(sources: tuple[Path, ...], output: str) -> bool:
     if len(sources) > 1 and named_as_film:
         raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
     return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
-
-
-def _check_pictures(
-    sources: tuple[Path, ...], output: str | None, *, preview: bool, fps: bool
-) -> None:
-    """Refuse what numbered pictures cannot be used for."""
-    numbered = [source for source in sources if is_sequence(source)]
-    if len(sources) > 1 and all(is_picture(source.name) for source in sources):
-        raise UsageError(
-            f"{sources[0]} and {len(sources) - 1} more are pictures; name all of them at once by "
-            "a pattern in quotes, such as 'shot/%06d.png', or use 'rtstyle image'"
-        )
-    if numbered and len(sources) > 1:
-        raise UsageError(f"{numbered[0]}: numbered pictures are converted alone; name only them")
-    if numbered and preview:
-        raise UsageError(f"{numbered[0]}: --preview looks at a video file; leave it out")
-    if fps and not numbered:
-        raise UsageError("--fps is for numbered pictures; a film has its own times")
-    if output is None or preview:
-        return
-    if numbered and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
-        raise UsageError(f"{output}: name the video file, or pictures such as '%06d.png' in it")
-    several = len(sources) > 1 or sources[0].is_dir()
-    if several and numbered_name(Path(output)) is not None:
-        raise UsageError(f"{output}: only one film can become numbered pictures; name one")
-
-
-def _check_together(
-    *, many: bool, preview: bool, container: bool, skip_existing: bool, report: bool
-) -> None:
-    """Refuse options that would have no effect."""
-    if container and not (many or preview):
-        raise UsageError("--container is for an output folder; a file's own ending chooses")
-    if skip_existing and not many:
-        raise UsageError("--skip-existing is for an output folder; leave it out")
-    if report and preview:
-        raise UsageError("--preview converts nothing to report; leave --report out")
 
 
 def _one(

@@ -146,7 +146,7 @@ def clock_of(stamps: Stamps) -> Clock:
     else:
         mean = (len(times) - 1) / (times[-1] - times[0])
     for rate in (*_RATES, Fraction(round(mean)), mean.limit_denominator(1001)):
-        if rate > 0 and _is_even(times, rate, stamps.precision):
+        if rate > 0 and _is_even(stamps, rate):
             first = round(times[0] * rate)
             last = first + len(times) - 1
             end = last + 1 if stamps.end is None else max(last + 1, round(stamps.end * rate))
@@ -164,8 +164,10 @@ def clock_of(stamps: Stamps) -> Clock:
     return Clock(tick, pts, end, mean.limit_denominator(100_000))
 
 
-def _is_even(times: tuple[Fraction, ...], rate: Fraction, precision: Fraction) -> bool:
+def _is_even(stamps: Stamps, rate: Fraction) -> bool:
     """Whether the times, rounded as they are, are those of ``rate`` frames a second."""
-    first = round(times[0] * rate)
-    slack = min(precision * rate, Fraction(1, 4))
-    return all(abs(time * rate - first - index) <= slack for index, time in enumerate(times))
+    slack = min(stamps.precision * rate, Fraction(1, 4))
+    if stamps.end is not None and abs(stamps.end * rate - round(stamps.end * rate)) > slack:
+        return False
+    first = round(stamps.times[0] * rate)
+    return all(abs(at * rate - first - index) <= slack for index, at in enumerate(stamps.times))
