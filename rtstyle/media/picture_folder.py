@@ -176,19 +176,17 @@ class PartFolder:
     def place(self, names: Callable[[], Iterator[str]]) -> None:
         """Give the pictures ``names`` and the timestamps their names in the folder.
 
-        Raises OutputExists where something appeared there meanwhile; all is then kept where it is.
+        Raises OutputExists where pictures appeared there meanwhile, OutputNotWritable and DiskFull;
+        all is then kept where it is.
         """
-        with self._failures():
-            for name in itertools.chain(names(), [STAMPS_NAME]):
-                _sync(self.path / name)
         try:
+            with self._failures():
+                for name in itertools.chain(names(), [STAMPS_NAME]):
+                    _sync(self.path / name)
             check_folder(self._pattern, source=None, overwrite=self._overwrite)
-        except OutputExists:
+        except OutputError as error:
             self.keep()
-            raise OutputExists(
-                f"pictures appeared in {str(self._pattern.folder)!r} while others were being "
-                f"written; the result is kept in {self.path.name}"
-            ) from None
+            raise type(error)(f"{error} (the result is kept in {self.path.name})") from None
         try:
             pictures, _ = _what_is_in(self._final)
             for name in pictures:

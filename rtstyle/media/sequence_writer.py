@@ -11,7 +11,7 @@ from typing import Self
 
 import cv2
 
-from rtstyle.errors import DiskFull, OutputError, OutputNotWritable, UsageError
+from rtstyle.errors import OutputError, OutputNotWritable, UsageError
 from rtstyle.media.numbered import STAMPS_NAME, NumberedName, numbered_name
 from rtstyle.media.picture_folder import PartFolder, check_folder
 from rtstyle.media.sequence import is_sequence
@@ -83,8 +83,8 @@ class SequenceWriter:
 
     Implements FrameSink. Until ``finish`` they lie in the folder ``<pattern>.part`` within the
     destination's, from which ``abort`` (or leaving by an exception) removes them; only where the
-    disk is full are they kept. Numbers begin at 1, and are written whole where they have more
-    digits than the pattern says.
+    disk is full, or fails, are they kept. Numbers begin at 1, and are written whole where they have
+    more digits than the pattern says.
     """
 
     def __init__(
@@ -220,15 +220,15 @@ class SequenceWriter:
             raise self._failed(error) from None
 
     def _failed(self, error: OutputError) -> OutputError:
-        """Give up and say why; where the disk is full, what is whole stays, with its times."""
+        """Give up and say why; what is whole stays, with its times."""
         self._open = False
-        if not isinstance(error, DiskFull) or self._count == 0:
+        if self._count == 0:
             self.abort()
             return error
         # One that has no time in the file.
         (self._part.path / self._pattern.name(self._count + 1)).unlink(missing_ok=True)
         self._part.keep()
-        return DiskFull(f"{error} (what was written is kept in {self._part.path.name})")
+        return type(error)(f"{error} (what was written is kept in {self._part.path.name})")
 
     def _names(self) -> Iterator[str]:
         return (self._pattern.name(number) for number in range(1, self._count + 1))

@@ -27,6 +27,7 @@ from rtstyle.media import (
     open_source,
     open_video,
     options_for,
+    verify_video,
 )
 from rtstyle.media.sequence import exact_rate
 from rtstyle.media.stamps import clock_of, read_stamps
@@ -544,3 +545,28 @@ def test_a_film_without_frames_makes_nothing(tmp_path: Path) -> None:
     ):
         writer.finish()
     assert names(tmp_path) == ["in.mp4"]
+
+
+# Both together
+
+
+def test_pictures_of_a_film_are_proved_to_be_its_pictures(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=12, rate=Fraction(30000, 1001), audio=True)
+    pattern = tmp_path / "o" / "%03d.png"
+    convert(clip, pattern)
+    convert(pattern, tmp_path / "back.mkv")
+    assert verify_video(clip, pattern).kept
+    assert verify_video(clip, tmp_path / "o" / "timestamps.txt").kept
+    assert verify_video(pattern, tmp_path / "back.mkv").kept
+    left = [check.name for check in verify_video(clip, pattern).checks if not check.kept]
+    assert left == ["streams"]
+    data = (tmp_path / "o" / "005.png").read_bytes()
+    (tmp_path / "o" / "005.png").write_bytes(data[:-40])
+    found = verify_video(clip, pattern)
+    assert [check.name for check in found.lost] == ["frames"]
+    assert "frame 4 " in found.lost[0].detail
+    (tmp_path / "o" / "005.png").write_bytes(data)
+    stamps = (tmp_path / "o" / "timestamps.txt").read_text().splitlines()
+    stamps[4] = f"{float(stamps[4]) + 3:.6f}"
+    (tmp_path / "o" / "timestamps.txt").write_text("\n".join(stamps))
+    assert [check.name for check in verify_video(clip, pattern).lost] == ["times"]
