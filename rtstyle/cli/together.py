@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rtstyle.errors import UsageError
-from rtstyle.media import is_picture, is_sequence, numbered_name
+from rtstyle.media import VIDEO_ENDINGS, is_picture, is_sequence, numbered_name, only_sequence
 
 
 def check_pictures(
@@ -21,14 +21,18 @@ def check_pictures(
         )
     if numbered and len(sources) > 1:
         raise UsageError(f"{numbered[0]}: numbered pictures are converted alone; name only them")
-    if numbered and preview:
-        raise UsageError(f"{numbered[0]}: --preview looks at a video file; leave it out")
     if fps and not numbered:
         raise UsageError("--fps is for numbered pictures; a film has its own times")
     if output is None or preview:
         return
     if numbered and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         raise UsageError(f"{output}: name the video file, or pictures such as '%06d.png' in it")
+    if (
+        sources[0].is_dir()
+        and Path(output).suffix.lower() in VIDEO_ENDINGS
+        and (found := only_sequence(sources[0]))
+    ):
+        raise UsageError(f"{sources[0]} is a folder of pictures; name them as {str(found)!r}")
     several = len(sources) > 1 or sources[0].is_dir()
     if several and numbered_name(Path(output)) is not None:
         raise UsageError(f"{output}: only one film can become numbered pictures; name one")

@@ -218,7 +218,7 @@ def video(
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
-        _preview(choice, sources[0], target, preview_count, container, overwrite)
+        _preview(choice, sources[0], target, preview_count, container, overwrite, fps)
         return
     assert output is not None
     if many:
@@ -349,6 +349,7 @@ def _preview(
     count: int,
     container: str | None,
     overwrite: bool,
+    fps: Fraction | None,
 ) -> None:
     options = choice.options
     settings = " ".join((options.codec, *(f"{k} {v}" for k, v in _told(options).items())))
@@ -363,6 +364,7 @@ def _preview(
                 container=container,
                 start=choice.start,
                 end=choice.end,
+                fps=fps,
                 on_backend=_say_backend,
             ),
             source,

@@ -8,7 +8,7 @@ from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.image import check_image_output, read_image, write_image
-from rtstyle.media.numbered import is_picture, numbered_name
+from rtstyle.media.numbered import is_picture, numbered_name, only_sequence
 from rtstyle.media.output import check_container, check_output
 from rtstyle.media.sequence import SequenceFile, is_sequence
 from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter
@@ -39,6 +39,7 @@ __all__ = [
     "is_sequence",
     "measure_extent",
     "numbered_name",
+    "only_sequence",
     "open_sink",
     "open_source",
     "open_video",

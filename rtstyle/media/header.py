@@ -31,7 +31,7 @@ def may_be_transparent(data: bytes) -> bool:
 def is_whole(data: bytes) -> bool:
     """False where a PNG, JPEG, BMP or WebP ends before its picture does: a copy cut short."""
     if data.startswith(b"\x89PNG"):
-        return b"IEND" in data[-4096:]
+        return b"IEND\xaeB`\x82" in data
     if data.startswith(b"\xff\xd8"):
         # Within compressed samples a marker cannot occur; a thumbnail's lie before the last scan.
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")

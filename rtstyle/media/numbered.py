@@ -16,7 +16,7 @@ STAMPS_NAME = "timestamps.txt"
 """The file beside the pictures that says when each is shown."""
 
 _PATTERN = re.compile(r"((?:[^%]|%%)*)%(?:0(\d{1,2}))?d((?:[^%]|%%)*)", re.DOTALL)
-_NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.DOTALL)
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D+)", re.DOTALL)
 _MOST_DIGITS = 18
 _NAMED = 3
 
@@ -94,12 +94,13 @@ def find_numbered(pattern: NumberedName) -> tuple[list[Path], int]:
     Raises NotAVideo where there is none, and InputError where a number is missing between the
     first and the last.
     """
+    numbers = {name: pattern.number(name) for name in list_names(pattern.folder)}
+    alike = [name for name, number in numbers.items() if number is not None]
     names = {
         number: name
-        for name in list_names(pattern.folder)
-        if (number := pattern.number(name)) is not None and pattern.name(number) == name
+        for name, number in numbers.items()
+        if number is not None and pattern.name(number) == name
     }
-    alike = [name for name in list_names(pattern.folder) if pattern.number(name) is not None]
     if not names:
         raise NotAVideo(_none_found(pattern, alike))
     first, last = min(names), max(names)

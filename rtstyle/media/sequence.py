@@ -93,8 +93,8 @@ class SequenceFile:
                 f"{others} picture{'s' if others > 1 else ''} whose number is padded otherwise "
                 f"than {str(self.pattern)!r} says: left out"
             )
-        self._check_count()
         self._clock = self._read_clock(path if is_stamps(path) else None, fps)
+        self._check_length()
         first = self._first_readable()
         self._info = self._describe(first)
         self._frames: Generator[Frame, None, None] | None = self._iterate()
@@ -131,10 +131,24 @@ class SequenceFile:
     ) -> None:
         self.close()
 
-    def _check_count(self) -> None:
-        most = self._limits.max_frames
-        if most is not None and len(self._files) > most:
+    def _inside(self, pts: int) -> bool:
+        """Whether a picture lies in the range asked for."""
+        seconds = (pts - self._clock.pts[0]) * self._clock.time_base
+        return (self._start or 0) <= seconds and (self._end is None or seconds < self._end)
+
+    def _check_length(self) -> None:
+        clock, limits = self._clock, self._limits
+        wanted = [pts for pts in clock.pts if self._inside(pts)]
+        most = limits.max_frames
+        if most is not None and len(wanted) > most:
             raise LimitExceeded(f"{self._name}: more than the {most} frames allowed; cut it first")
+        longest = limits.max_seconds
+        if longest is None or not wanted:
+            return
+        if (wanted[-1] - wanted[0]) * clock.time_base > longest:
+            raise LimitExceeded(
+                f"{self._name}: longer than the {longest:g} s allowed; cut it first"
+            )
 
     def _read_clock(self, given: Path | None, fps: Fraction | None) -> Clock:
         stamps = given or self.pattern.folder / STAMPS_NAME
@@ -151,10 +165,6 @@ class SequenceFile:
                 self._notes.append(f"{stamps} is not looked at, since --fps is given")
             rate = fps or USUAL_RATE
             clock = Clock(1 / rate, tuple(range(count)), count, rate)
-        length = (clock.end - clock.pts[0]) * clock.time_base
-        most = self._limits.max_seconds
-        if most is not None and length > most:
-            raise LimitExceeded(f"{self._name}: longer than the {most:g} s allowed; cut it first")
         return clock
 
     def _fitting(self, stamps: Stamps, file: Path) -> Stamps:
@@ -216,11 +226,8 @@ class SequenceFile:
         for file, pts, after in zip(
             self._files, clock.pts, (*clock.pts[1:], clock.end), strict=True
         ):
-            seconds = (pts - clock.pts[0]) * clock.time_base
-            if self._start is not None and seconds < self._start:
+            if not self._inside(pts):
                 continue
-            if self._end is not None and seconds >= self._end:
-                break
             inside += 1
             try:
                 picture = self._read(file)
