@@ -39,12 +39,34 @@ def check_pictures(
 
 
 def check_together(
-    *, many: bool, preview: bool, container: bool, skip_existing: bool, report: bool
+    *,
+    many: bool,
+    preview: bool,
+    container: bool,
+    skip_existing: bool,
+    resume: bool,
+    report: bool,
 ) -> None:
     """Refuse options that would have no effect."""
     if container and not (many or preview):
         raise UsageError("--container is for an output folder; a file's own ending chooses")
     if skip_existing and not many:
         raise UsageError("--skip-existing is for an output folder; leave it out")
+    if resume and preview:
+        raise UsageError("--preview leaves nothing to resume; leave --resume out")
     if report and preview:
         raise UsageError("--preview converts nothing to report; leave --report out")
+
+
+def means_folder(sources: tuple[Path, ...], output: str) -> bool:
+    """Whether ``output`` is a folder for results rather than the name of one.
+
+    Raises UsageError where several films have one file's name for their output.
+    """
+    folder = Path(output)
+    if output.endswith(("/", os.sep)) or folder.is_dir():
+        return True
+    named_as_film = folder.suffix.lower() in VIDEO_ENDINGS
+    if len(sources) > 1 and named_as_film:
+        raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
+    return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)

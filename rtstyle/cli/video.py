@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from rtstyle.cli.options import parse_rate, parse_time, style_options, style_or_
 from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
-from rtstyle.cli.together import check_pictures, check_together
+from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
-from rtstyle.media import VIDEO_ENDINGS, EncodeOptions
+from rtstyle.media import EncodeOptions
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -51,11 +50,16 @@ is that of the first.
 Numbered pictures (PNG, JPEG, WebP, TIFF, BMP) are read and written by a pattern: %06d stands for a
 number padded to six digits. Beside them timestamps.txt (timestamp format v2) holds their times; it
 is written, and read where it is there, and can be INPUT itself. --quality is then that of JPEG or
-WebP, 1 to 100 (best) [default: 95].
+WebP, 1 to 100 (best) [default: 95]. After Ctrl-C what was done of frames/%06d.png lies in
+frames.partial; such a run cannot be resumed.
 
 Ctrl-C stops the run and keeps what was done, with its sound, beside OUTPUT: painted.partial.mp4
 for painted.mp4 (painted.partial-2.mp4 where that is taken, unless --overwrite is given). Ctrl-C
-a second time stops at once and keeps nothing. OUTPUT itself is there only once it is whole.
+a second time stops at once. OUTPUT itself is there only once it is whole.
+
+
+After Ctrl-C, a crash, a full disk or a power cut the same command with --resume goes on where the
+run was: what is done lies in painted.mp4.parts until the film is whole.
 
 Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost,
 130 interrupted.
@@ -73,6 +77,7 @@ class Choice:
     """codec, quality, preset and audio."""
     start: Fraction | None
     end: Fraction | None
+    resume: bool = False
 
     @property
     def options(self) -> EncodeOptions:
@@ -146,6 +151,12 @@ class Choice:
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT (and the report) if it is there.")
 @click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a run of the same command that was killed or stopped, behind the last part "
+    "that is whole. In an output folder, what is there already is left alone.",
+)
+@click.option(
     "--skip-existing",
     is_flag=True,
     help="Leave alone what is in the output folder already, and convert the rest.",
@@ -186,6 +197,7 @@ def video(
     container: str | None,
     overwrite: bool,
     skip_existing: bool,
+    resume: bool,
     preview_count: int | None,
     report_file: Path | None,
 ) -> None:
@@ -201,6 +213,7 @@ def video(
         preview=preview_count is not None,
         container=container is not None,
         skip_existing=skip_existing,
+        resume=resume,
         report=report_file is not None,
     )
     choice = Choice(
@@ -215,6 +228,7 @@ def video(
         },
         start=start,
         end=end,
+        resume=resume,
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
@@ -228,27 +242,14 @@ def video(
             Path(output),
             container=container,
             overwrite=overwrite,
-            skip_existing=skip_existing,
+            # A run that is gone on with made those that are there.
+            skip_existing=skip_existing or resume,
             report_file=report_file,
         )
     else:
         code = _one(choice, sources[0], Path(output), overwrite, report_file, fps)
     if code:
         ctx.exit(code)
-
-
-def means_folder(sources: tuple[Path, ...], output: str) -> bool:
-    """Whether ``output`` is a folder for results rather than the name of one.
-
-    Raises UsageError where several films have one file's name for their output.
-    """
-    folder = Path(output)
-    if output.endswith(("/", os.sep)) or folder.is_dir():
-        return True
-    named_as_film = folder.suffix.lower() in VIDEO_ENDINGS
-    if len(sources) > 1 and named_as_film:
-        raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
-    return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
 
 
 def _one(
@@ -271,6 +272,7 @@ def _one(
             start=choice.start,
             end=choice.end,
             fps=fps,
+            resume=choice.resume,
             overwrite=overwrite,
             progress=display,
             on_backend=_say_backend,
@@ -336,6 +338,7 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
                 **choice.encoding,
                 start=choice.start,
                 end=choice.end,
+                resume=choice.resume,
                 overwrite=overwrite,
                 stylizer=stylizer,
             )

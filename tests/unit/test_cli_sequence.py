@@ -105,6 +105,8 @@ def test_a_preview_of_pictures(shot: Path, tmp_path: Path, monkeypatch: pytest.M
         ([".", "-o", "o/%d.png"], 2, "only one film"),
         (["in.mp4", "-o", "o/%d.png", "--quality", "90"], 2, "lossless"),
         (["in.mp4", "-o", "o/%d.png", "--container", "mkv"], 2, "--container"),
+        (["in.mp4", "-o", "o/%d.png", "--resume"], 2, "nothing to resume"),
+        (["shot/%04d.png", "-o", "x.mp4", "--resume"], 2, "nothing to resume"),
         (["in.mp4", "-o", "o/%d.png", "--skip-existing"], 2, "--skip-existing"),
         (["in.mp4", "-o", "frame.png"], 4, "frame-%06d.png"),
         (["in.mp4", "-o", "a/b/%d.png"], 4, "create it first"),
