@@ -34,6 +34,8 @@ from rtstyle.media.inventory import (
 )
 from rtstyle.media.lockstep import Film, Match, match_pictures
 from rtstyle.media.packets import Comparison, Tally, codec_name, compare_packets, same_codec
+from rtstyle.media.sequence import is_sequence
+from rtstyle.media.sequence_fidelity import compare_pictures
 from rtstyle.media.streams import open_container, pick_video, shown
 from rtstyle.types import (
     DEFAULT_LIMITS,
@@ -82,6 +84,8 @@ def verify_video(
 def compare(input: str | Path, output: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Fidelity:
     """As ``verify_video``, with nothing allowed."""
     mine, theirs = Path(input), Path(output)
+    if is_sequence(mine) or is_sequence(theirs):
+        return compare_pictures(mine, theirs, limits=limits)
     with (
         open_container(mine, max_pixels=limits.max_pixels) as before,
         open_container(theirs, max_pixels=limits.max_pixels) as after,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rtstyle.media.decode import Decoder
 from rtstyle.media.streams import open_container, pick_video, shown
@@ -22,6 +22,19 @@ class Moment:
 
     seconds: Fraction
     duration: Fraction | None
+
+
+class Timed(Protocol):
+    """Something that is shown picture by picture."""
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds; how finely its times are told."""
+        ...
+
+    def moments(self) -> Generator[Moment, None, None]:
+        """The times of its pictures, in order."""
+        ...
 
 
 class Film:
@@ -132,7 +145,7 @@ class _Reader:
         return stated or self._step or Fraction(0)
 
 
-def match_pictures(input: Film, output: Film) -> Match:
+def match_pictures(input: Timed, output: Timed) -> Match:
     """Lay the pictures of two files side by side, by their times.
 
     A picture whose neighbour fits better has no counterpart, so that one dropped frame is counted

@@ -146,7 +146,7 @@ def partial_names(output: Path) -> Iterator[Path]:
         yield output.with_name(f"{output.stem}.partial-{number}{output.suffix}")
 
 
-def _lock(descriptor: int) -> bool:
+def lock_file(descriptor: int) -> bool:
     """Take the file for this process alone; True also where the system has no such locks."""
     if sys.platform != "win32":
         try:
@@ -187,7 +187,7 @@ class PartFile:
                     f"{str(self.path)!r} cannot be written ({error.strerror}); "
                     "choose another folder"
                 ) from None
-            if not _lock(lock):
+            if not lock_file(lock):
                 os.close(lock)
                 raise OutputError(
                     f"{self._final.name}: another run is writing it ({self.path.name} is locked); "

@@ -70,7 +70,7 @@ class Timeline:
 
 
 def check_range(start: Fraction | None, end: Fraction | None) -> None:
-    """Raise UsageError for seconds of a clip between which nothing can lie."""
+    """Raise UsageError for seconds of a clip between which no frame can lie."""
     if start is not None and start < 0:
         raise UsageError(f"start is {float(start):g} s, but a clip begins at 0")
     if end is not None and end <= (start or 0):

@@ -94,6 +94,16 @@ class Work:
         """What had to be swallowed of the source so far, by this run and those before."""
         return self._video.health
 
+    @property
+    def frames(self) -> int:
+        """Frames in whole segments, which a later run can go on after."""
+        return self.journal.frames
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the journal has to say."""
+        return tuple(self.journal.notes)
+
     def begin(self, asked: Key, paint: Paint, batch: int) -> None:
         """Settle with the journal what is done already.
 
