@@ -16,12 +16,14 @@ from av.stream import AttachmentStream, Disposition, Stream
 
 from rtstyle.media.codecs import MUXERS
 from rtstyle.media.languages import same_language
-from rtstyle.media.packets import codec_name, same_codec
-from rtstyle.media.streams import is_cover, pick_video
+from rtstyle.media.payload import same_codec
+from rtstyle.media.streams import codec_name, is_cover, pick_video
+from rtstyle.media.stretch import Window
+from rtstyle.media.tags import cut_chapters
 from rtstyle.types import Check
 
 KINDS = ("picture", "audio", "subtitle", "attachment", "cover", "data")
-_COVER_MUXERS = ("mp4", "mov", "matroska")
+_COVERS_OF_MP4 = ("mjpeg", "png", "bmp")
 _WRITERS_OWN = frozenset(
     {
         "major_brand",
@@ -45,6 +47,9 @@ _MP4_TAGS = frozenset(
 )
 """Tags that mp4 and mov have a place for."""
 _CHAPTER_TICK = Fraction(1, 1000)
+_UNSET_TIME = "1970-01-01T00:00:00"
+"""The zero of the clock, which writers store that know no time, and others read as none."""
+_FOREVER = Fraction(2**40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,8 @@ def can_hold(muxer: str, stream: Stream) -> bool:
     if kind == "attachment":
         return muxer == "matroska"
     if kind == "cover":
-        return muxer in _COVER_MUXERS
+        # The muxer of QuickTime files takes none, though their demuxer knows them.
+        return muxer == "matroska" or (muxer == "mp4" and codec_name(stream) in _COVERS_OF_MP4)
     return codec_name(stream) != "unknown" and stream.codec_context.name in _codecs_of(muxer)
 
 
@@ -226,9 +232,16 @@ def _flags(stream: Stream, ignore_default: bool = False) -> str:
     return "+".join(flags) or "none"
 
 
-def check_chapters(input: InputContainer, output: InputContainer, shift: Fraction) -> Check:
-    """``shift``: seconds by which the output as a whole is later."""
+def check_chapters(
+    input: InputContainer, output: InputContainer, shift: Fraction, window: Window
+) -> Check:
+    """``shift``: seconds by which the output as a whole is later; of the input what lies in the
+    ``window`` is compared, cut to it."""
     before, after = input.chapters(), output.chapters()
+    if window.begin is not None or window.end is not None:
+        end = _FOREVER if window.end is None else window.end
+        moved = -shift if window.begin is None else window.begin
+        before, shift = cut_chapters(before, begin=window.begin, end=end, shift=moved), Fraction(0)
     for number, (one, other) in enumerate(zip_longest(before, after), start=1):
         if one is None or other is None:
             return Check(
@@ -269,6 +282,8 @@ def _tags(container: InputContainer) -> dict[str, str]:
     if "creation_time" in tags:
         # Containers differ in how finely they count it.
         tags["creation_time"] = tags["creation_time"][: len("2000-01-01T00:00:00")]
+        if tags["creation_time"] == _UNSET_TIME:
+            del tags["creation_time"]
     return {key: value for key, value in tags.items() if key not in _WRITERS_OWN}
 
 
