@@ -69,6 +69,11 @@ class Terms:
 
     stretch: Stretch = WHOLE
     """What of the input the output is to hold."""
+    sound_ends: Fraction | None = None
+    """Seconds of the input's timeline at which all but the pictures ends, where that is not the end
+    of the stretch."""
+    promised: VideoInfo | None = None
+    """What the output's pictures were told to be; None for what the input's are."""
     muxer: str | None = None
     """FFmpeg's name of the output's container; None to tell it from the file."""
     anew: bool = False
@@ -90,7 +95,7 @@ class Findings:
     repaired: int
     """Times of the input that were missing or ran backwards."""
     unread: bool
-    """Whether a file could not be read to its end."""
+    """Whether the input could not be read to its end."""
 
 
 def verify_video(
@@ -143,13 +148,15 @@ def examine(
         seen = _match(input, output, terms, one.zero, other.info, limits, progress)
         match = seen.match
         window = terms.stretch.window(one.zero)
+        if terms.sound_ends is not None:
+            window = replace(window, end=one.zero + terms.sound_ends)
         strands = strands_of(pairs, anew=terms.anew, spare=terms.spare)
         sound = compare_packets(input, output, strands, window)
         clocks = Clocks(match.shift, match.tick, window)
         may_move = _may_move(before, match, sound)
         checks = (
             *_check_times(match, seen.damage, window.begin, may_move),
-            *_check_looks(one, other),
+            *_check_looks(replace(one, info=terms.promised or one.info), other),
             *check_streams(before, after, pairs, muxer),
             *check_tracks(pairs, sound, clocks, input, output, muxer),
             *(Check("reading", False, sentence) for sentence in sound.unread),
@@ -157,7 +164,8 @@ def examine(
             *check_labels(pairs),
             *check_tags(before, after, muxer),
         )
-    return Findings(checks, match, seen.failures, seen.repaired, bool(sound.unread))
+    unread = any(sentence.startswith("the input") for sentence in sound.unread)
+    return Findings(checks, match, seen.failures, seen.repaired, unread)
 
 
 @dataclass(frozen=True, slots=True)

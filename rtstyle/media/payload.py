@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
@@ -17,6 +18,16 @@ _MPEG_AUDIO = frozenset({"mp1", "mp2", "mp3"})
 _ADTS_HEADER = 7
 _ADTS_WITH_CHECKSUM = 9
 _DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Mishaps:
+    """Packets that a conversion could not copy as they are, counted by the type of their stream."""
+
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Damaged ones."""
+    moved: Mapping[str, int] = field(default_factory=dict)
+    """Those with wrong timestamps."""
 
 
 class Piece(NamedTuple):

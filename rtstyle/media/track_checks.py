@@ -87,8 +87,9 @@ def check_tracks(
             yield _check_filled(pair, extents, clocks)
             begins = _first_sound(input, pair.mine.index, clocks.window)
             begun = _first_sound(output, pair.theirs.index, Window())
-            if begins is not None and begun is not None:
-                yield from _check_offset(pair, begun - begins - clocks.shift, clocks)
+            if begins and begun:
+                offsets = [heard - begins[0] - clocks.shift for heard in begun]
+                yield from _check_offset(pair, min(offsets, key=abs), clocks)
 
 
 def _check_content(pair: Pair, tally: Tally) -> Check:
@@ -128,7 +129,7 @@ def _check_texts(pair: Pair, tally: Tally) -> Iterator[Check]:
         return
     before, after = tally.input_packets, tally.output_packets
     detail = f"{before} texts in both" if before == after else f"{before} texts to {after}"
-    yield Check(f"length {pair.number}", tally.first_different is None, f"{pair.name}: {detail}")
+    yield Check(f"texts {pair.number}", tally.first_different is None, f"{pair.name}: {detail}")
 
 
 def _check_filled(pair: Pair, extents: Extents, clocks: Clocks) -> Check:
@@ -171,21 +172,25 @@ def _offset(tally: Tally, shift: Fraction) -> Fraction | None:
     return max(tally.earliest_gap - shift, tally.latest_gap - shift, key=abs)
 
 
-def _first_sound(path: Path, index: int, window: Window) -> Fraction | None:
-    """When the first sample in the window is heard, in seconds of the file's clock."""
+def _first_sound(path: Path, index: int, window: Window) -> tuple[Fraction, ...]:
+    """When the first sample in the window is heard, in seconds of the file's clock.
+
+    A second time stands beside it where the first block is cut: then the silence that an encoder
+    puts before its sound may be longer than what the container takes off.
+    """
     begin = window.begin
-    found = None
+    found: tuple[Fraction, ...] = ()
     if begin is not None and begin > _WORTH_SEEKING:
         found = _heard_first(path, index, begin, sought=True)
     # Sound that seems to begin within the range may only have been sought too late.
-    if found is None or (begin is not None and found > begin):
+    if not found or (begin is not None and found[0] > begin):
         found = _heard_first(path, index, begin, sought=False)
     return found
 
 
 def _heard_first(
     path: Path, index: int, begin: Fraction | None, *, sought: bool
-) -> Fraction | None:
+) -> tuple[Fraction, ...]:
     with open_container(path) as container:
         stream = cast(AudioStream, container.streams[index])
         try:
@@ -197,11 +202,14 @@ def _heard_first(
                         continue
                     heard = frame.pts * frame.time_base
                     ends = heard + Fraction(frame.samples, frame.sample_rate or 1)
-                    if begin is None or ends > begin:
-                        return heard if begin is None else max(heard, begin)
+                    if begin is not None and ends > begin:
+                        return (max(heard, begin),)
+                    if begin is None:
+                        cut = frame.samples < stream.codec_context.frame_size
+                        return (heard, ends) if cut else (heard,)
         except av.FFmpegError:
-            return None
-    return None
+            return ()
+    return ()
 
 
 def _offset_words(offset: Fraction) -> str:
