@@ -175,8 +175,9 @@ def _offset(tally: Tally, shift: Fraction) -> Fraction | None:
 def _first_sound(path: Path, index: int, window: Window) -> tuple[Fraction, ...]:
     """When the first sample in the window is heard, in seconds of the file's clock.
 
-    A second time stands beside it where the first block is cut: then the silence that an encoder
-    puts before its sound may be longer than what the container takes off.
+    Without a window a second time stands beside it, a block later: encoders put a block of silence
+    before their sound, which containers take off whole, in part or, where the sound starts late, not
+    at all.
     """
     begin = window.begin
     found: tuple[Fraction, ...] = ()
@@ -205,8 +206,7 @@ def _heard_first(
                     if begin is not None and ends > begin:
                         return (max(heard, begin),)
                     if begin is None:
-                        cut = frame.samples < stream.codec_context.frame_size
-                        return (heard, ends) if cut else (heard,)
+                        return heard, ends
         except av.FFmpegError:
             return ()
     return ()
