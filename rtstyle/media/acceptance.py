@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from rtstyle.errors import InputError
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.fidelity import Findings, Terms, examine
 from rtstyle.media.films import Film
 from rtstyle.media.output import muxer_of
-from rtstyle.media.payload import Mishaps
+from rtstyle.media.payload import READ_ERRORS, Mishaps
 from rtstyle.media.streams import open_container, pick_video
 from rtstyle.media.stretch import Stretch
 from rtstyle.types import DEFAULT_LIMITS, Check, Limits, VideoInfo
@@ -137,7 +135,7 @@ def check_conversion(
     )
     try:
         found = examine(source, part, terms, limits=limits, progress=told)
-    except (InputError, av.FFmpegError, OSError) as error:
+    except (InputError, OSError, *READ_ERRORS) as error:
         return _check_alone(part, written, limits, told, str(error))
     return _judge(found, written)
 
@@ -154,7 +152,9 @@ class _Told:
 
 
 def _judge(found: Findings, written: Written) -> Verdict:
-    failures, losses, notes = [], [], []
+    failures: list[Check] = []
+    losses: list[str] = []
+    notes: list[str] = []
     if found.match.output_frames != written.frames:
         failures.append(_counted(written.frames, found.match.output_frames))
     for check in found.checks:
@@ -163,7 +163,7 @@ def _judge(found: Findings, written: Written) -> Verdict:
         sentence = f"{check.name}: {check.detail}"
         excuse = _excuse(check, found, written)
         if excuse is not None:
-            notes.append(f"{sentence}; {excuse}")
+            (notes if check.kind in _PICTURES else losses).append(f"{sentence}; {excuse}")
         elif check.kind in _LOSES:
             losses.append(sentence)
         elif check.kind in _REFUSES or (check.kind == "colour" and _looks_other(check)):
@@ -222,7 +222,7 @@ def _check_alone(
             for count, _ in enumerate(film.moments(), start=1):
                 if told is not None:
                     told(count, None)
-    except (InputError, av.FFmpegError, OSError) as error:
+    except (InputError, OSError, *READ_ERRORS) as error:
         return Verdict((Check("reading", False, f"it cannot be read back ({error})"),))
     if count != written.frames:
         return Verdict((_counted(written.frames, count),))

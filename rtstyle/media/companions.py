@@ -137,14 +137,7 @@ class SourceCompanions:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence per stream left behind and per repair."""
-        notes = list(self._notes)
-        mishaps = self.mishaps
-        for kind, said in (("audio", "sound"), ("subtitle", "subtitle"), ("video", "cover")):
-            if bumped := mishaps.moved.get(kind):
-                notes.append(f"{bumped} {said} packet(s) had wrong timestamps and were moved")
-            if damaged := mishaps.left_out.get(kind):
-                notes.append(f"{damaged} damaged {said} packet(s) were left out")
-        return tuple(notes)
+        return (*self._notes, *self.mishaps.sentences)
 
     @property
     def mishaps(self) -> Mishaps:

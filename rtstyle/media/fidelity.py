@@ -153,11 +153,12 @@ def examine(
         strands = strands_of(pairs, anew=terms.anew, spare=terms.spare)
         sound = compare_packets(input, output, strands, window)
         clocks = Clocks(match.shift, match.tick, window)
+        empty = {index for index, extents in sound.extents.items() if extents.mine.empty}
         may_move = _may_move(before, match, sound)
         checks = (
             *_check_times(match, seen.damage, window.begin, may_move),
             *_check_looks(replace(one, info=terms.promised or one.info), other),
-            *check_streams(before, after, pairs, muxer),
+            *check_streams(before, after, pairs, muxer, empty),
             *check_tracks(pairs, sound, clocks, input, output, muxer),
             *(Check("reading", False, sentence) for sentence in sound.unread),
             check_chapters(before, after, match.shift, window),

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from rtstyle.media.decode import Decoder
 from rtstyle.media.lockstep import Moment
+from rtstyle.media.payload import READ_ERRORS
 from rtstyle.media.streams import open_container, pick_video, shown
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.media.timeline import Timeline
@@ -191,8 +192,8 @@ class Announced:
                             raise UnannouncedError(f"{shown(self._path)}: a packet has no time")
                         if not packet.is_discard:
                             yield packet.pts, packet.duration or 0
-            except av.FFmpegError as error:
-                raise UnannouncedError(f"{shown(self._path)}: {error.strerror}") from None
+            except READ_ERRORS as error:
+                raise UnannouncedError(f"{shown(self._path)}: {error}") from None
 
     def _seek(self, container: InputContainer, stream: VideoStream) -> None:
         """Where that lands too late, pictures are missing, and the films are decoded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import zip_longest
@@ -156,10 +156,15 @@ def _codecs_of(muxer: str) -> frozenset[str]:
 
 
 def check_streams(
-    input: InputContainer, output: InputContainer, pairs: Sequence[Pair], muxer: str
+    input: InputContainer,
+    output: InputContainer,
+    pairs: Sequence[Pair],
+    muxer: str,
+    empty: Container[int] = (),
 ) -> Iterator[Check]:
     """The number of each kind, then one check for each stream that has no packets to compare or no
-    counterpart."""
+    counterpart; ``empty``: indices of the input's streams without a packet, which muxers leave
+    out."""
     counts = []
     for kind in KINDS:
         before, after = len(_of_kind(input, kind)), len(_of_kind(output, kind))
@@ -168,7 +173,9 @@ def check_streams(
     fewer = any(pair.theirs is None for pair in pairs)
     yield Check("streams", not fewer, ", ".join(counts), required=False)
     for pair in pairs:
-        if pair.theirs is None:
+        if pair.theirs is None and pair.mine.index in empty:
+            yield Check(pair.name, True, f"{pair.described}: has nothing that could be kept")
+        elif pair.theirs is None:
             yield _missing(pair, muxer)
         elif isinstance(pair.mine, AttachmentStream) and isinstance(pair.theirs, AttachmentStream):
             same = pair.mine.data == pair.theirs.data

@@ -14,14 +14,14 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from rtstyle.media.payload import Piece, pieces_of
+from rtstyle.media.payload import READ_ERRORS, Piece, pieces_of
 from rtstyle.media.streams import open_container
 from rtstyle.media.stretch import Window
 from rtstyle.media.tally import Extents, Tally
 
-COPIED, RETIMED, ENCODED = "copied", "retimed", "encoded"
+COPIED, RETIMED, ENCODED, ABSENT = "copied", "retimed", "encoded", "absent"
 """How a stream is compared: by content and times; by times, where its text is stored in another
-form; by the time that it fills, where it is encoded anew."""
+form; by the time that it fills, where it is encoded anew or has no counterpart."""
 
 _MARGIN = Fraction(120)
 """Seconds before a range from which on packets are read; twice what a conversion takes."""
@@ -36,7 +36,7 @@ class Strand(NamedTuple):
     """A stream of the input and its counterpart, by their indices, and how they are compared."""
 
     mine: int
-    theirs: int
+    theirs: int | None
     how: str
     spare: int = 0
     """Packets that the output may lack."""
@@ -49,7 +49,7 @@ class Comparison:
     tallies: Mapping[int, Tally]
     """By the stream's index in the input: those compared packet by packet."""
     extents: Mapping[int, Extents]
-    """The same of those encoded anew."""
+    """The same of those encoded anew, or of which there is nothing."""
     unread: tuple[str, ...]
     """One sentence per file that could not be read to its end."""
     starts: tuple[Fraction, ...]
@@ -65,13 +65,17 @@ def compare_packets(
     gap, and the cuts between packets of PCM.
     """
     strands = tuple(strands)
-    tallies = {s.mine: Tally(spare=s.spare) for s in strands if s.how != ENCODED}
-    extents = {s.mine: Extents() for s in strands if s.how == ENCODED}
+    by_time = (ENCODED, ABSENT)
+    tallies = {s.mine: Tally(spare=s.spare) for s in strands if s.how not in by_time}
+    extents = {s.mine: Extents() for s in strands if s.how in by_time}
     if not strands:
         return Comparison(tallies, extents, (), ())
     by_input: dict[int, Tally | Extents] = {**tallies, **extents}
-    by_output = {s.theirs: by_input[s.mine] for s in strands}
-    ways = ({s.mine: s.how for s in strands}, {s.theirs: s.how for s in strands})
+    by_output = {s.theirs: by_input[s.mine] for s in strands if s.theirs is not None}
+    ways = (
+        {s.mine: s.how for s in strands},
+        {s.theirs: s.how for s in strands if s.theirs is not None},
+    )
     unread: list[str] = []
     with (
         closing(_read(input, ways[0], "input", unread, window or Window())) as mine,
@@ -155,10 +159,11 @@ def _packets(
                     if packet.size:
                         yield packet
             return
-        except av.FFmpegError as error:
+        except READ_ERRORS as error:
             # As a conversion reads on: the demuxer may find its way again.
             failures += 1
-            unread.append(f"the {which} could not be read to its end ({error.strerror})")
+            reason = getattr(error, "strerror", None) or str(error)
+            unread.append(f"the {which} could not be read to its end ({reason})")
 
 
 def _lands_early(container: InputContainer, streams: list[Stream], begin: Fraction) -> bool:
@@ -173,7 +178,7 @@ def _lands_early(container: InputContainer, streams: list[Stream], begin: Fracti
             probe.seek(int((begin - _MARGIN) * av.time_base))
             with closing(probe.demux(*wanted)) as packets:  # type: ignore[type-var]
                 first = next((_seconds(packet) for packet in packets if packet.size), None)
-        except av.FFmpegError:
+        except READ_ERRORS:
             return False
     return first is not None and first <= begin - _MARGIN / 2
 

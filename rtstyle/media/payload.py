@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
+import av
 from av.packet import Packet
 from av.stream import Stream
 
 from rtstyle.media.streams import codec_name
 
+READ_ERRORS = (av.FFmpegError, IndexError)
+"""What reading on raises in a damaged file; PyAV knows no stream that begins after the header."""
 _BLOCK = 4096
 _MPEG_AUDIO = frozenset({"mp1", "mp2", "mp3"})
 _ADTS_HEADER = 7
@@ -28,6 +31,17 @@ class Mishaps:
     """Damaged ones."""
     moved: Mapping[str, int] = field(default_factory=dict)
     """Those with wrong timestamps."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One for each kind of stream and of mishap."""
+        found = []
+        for kind, said in (("audio", "sound"), ("subtitle", "subtitle"), ("video", "cover")):
+            if moved := self.moved.get(kind):
+                found.append(f"{moved} {said} packet(s) had wrong timestamps and were moved")
+            if damaged := self.left_out.get(kind):
+                found.append(f"{damaged} damaged {said} packet(s) were left out")
+        return tuple(found)
 
 
 class Piece(NamedTuple):
@@ -120,10 +134,11 @@ def _digest(payload: bytes) -> bytes:
 
 
 def _without_adts(payload: bytes) -> bytes:
-    """AAC less the header it has in broadcasts; anything else as it is."""
+    """AAC less the header it has in broadcasts; anything else as it is.
+
+    No block of AAC that holds sound begins with the bits of that header, so that its length need
+    not be right: that of a block cut short is not.
+    """
     if len(payload) < _ADTS_HEADER or payload[0] != 0xFF or payload[1] & 0xF6 != 0xF0:
-        return payload
-    length = (payload[3] & 0x03) << 11 | payload[4] << 3 | payload[5] >> 5
-    if length != len(payload):
         return payload
     return payload[_ADTS_HEADER if payload[1] & 1 else _ADTS_WITH_CHECKSUM :]

@@ -107,6 +107,11 @@ class Extent:
     """Whether its clock jumps, or is not said."""
     _last: Piece | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether there was no packet."""
+        return self.begins is None and not self.leaps
+
     def take(self, piece: Piece) -> None:
         """Another packet."""
         if piece.seconds is None:

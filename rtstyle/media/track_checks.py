@@ -9,12 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-import av
 from av.audio.stream import AudioStream
 
 from rtstyle.media.inventory import Pair, can_hold
-from rtstyle.media.packets import COPIED, ENCODED, RETIMED, Comparison, Strand
-from rtstyle.media.payload import same_codec
+from rtstyle.media.packets import ABSENT, COPIED, ENCODED, RETIMED, Comparison, Strand
+from rtstyle.media.payload import READ_ERRORS, same_codec
 from rtstyle.media.streams import codec_name, open_container
 from rtstyle.media.stretch import Window
 from rtstyle.media.tally import Extent, Extents, Tally
@@ -50,15 +49,17 @@ def strands_of(
     strands = []
     for pair in pairs:
         how = _how(pair, anew)
-        if how is not None and pair.theirs is not None:
-            left_out = spare.get(pair.kind, 0)
-            strands.append(Strand(pair.mine.index, pair.theirs.index, how, left_out))
+        if how is not None:
+            theirs = None if pair.theirs is None else pair.theirs.index
+            strands.append(Strand(pair.mine.index, theirs, how, spare.get(pair.kind, 0)))
     return tuple(strands)
 
 
 def _how(pair: Pair, anew: bool) -> str | None:
-    if pair.theirs is None or pair.kind not in ("audio", "subtitle"):
+    if pair.kind not in ("audio", "subtitle"):
         return None
+    if pair.theirs is None:
+        return ABSENT
     if pair.kind == "audio":
         return COPIED if same_codec(pair.mine, pair.theirs) and not anew else ENCODED
     if same_codec(pair.mine, pair.theirs):
@@ -176,8 +177,8 @@ def _first_sound(path: Path, index: int, window: Window) -> tuple[Fraction, ...]
     """When the first sample in the window is heard, in seconds of the file's clock.
 
     Without a window a second time stands beside it, a block later: encoders put a block of silence
-    before their sound, which containers take off whole, in part or, where the sound starts late, not
-    at all.
+    before their sound, which containers take off whole, in part or, where the sound starts late,
+    not at all.
     """
     begin = window.begin
     found: tuple[Fraction, ...] = ()
@@ -207,7 +208,7 @@ def _heard_first(
                         return (max(heard, begin),)
                     if begin is None:
                         return heard, ends
-        except av.FFmpegError:
+        except READ_ERRORS:
             return ()
     return ()
 
