@@ -139,6 +139,6 @@ def _without_adts(payload: bytes) -> bytes:
     No block of AAC that holds sound begins with the bits of that header, so that its length need
     not be right: that of a block cut short is not.
     """
-    if len(payload) < _ADTS_HEADER or payload[0] != 0xFF or payload[1] & 0xF6 != 0xF0:
+    if len(payload) < _ADTS_HEADER or payload[0] != 0xFF or payload[1] & 0xF0 != 0xF0:
         return payload
     return payload[_ADTS_HEADER if payload[1] & 1 else _ADTS_WITH_CHECKSUM :]
