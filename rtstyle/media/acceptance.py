@@ -1,8 +1,9 @@
 """Whether a finished conversion is what was asked for, before it gets its name.
 
 The comparison is that of ``verify_video``, less what the user chose or what a run has counted and
-said already. A picture or sound that is lost, added or moved refuses the file; text and attached
-files that are missing are a loss to be said; a label that the container did not store is a note.
+said already. A picture or sound that is lost, added or moved refuses the file. Text and attached
+files that are missing, and colours that players will show otherwise, are a loss to be said; any
+other label that was not stored is a note.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Verdict:
     """Pictures or sound are not all there, or not where they were: the file must not be taken for
     the conversion."""
     losses: tuple[str, ...] = ()
-    """Text or attached files are missing that should be there."""
+    """Text or attached files are missing, or colours are tagged so that they look otherwise."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -164,9 +165,9 @@ def _judge(found: Findings, written: Written) -> Verdict:
         excuse = _excuse(check, found, written)
         if excuse is not None:
             (notes if check.kind in _PICTURES else losses).append(f"{sentence}; {excuse}")
-        elif check.kind in _LOSES:
+        elif check.kind in _LOSES or (check.kind == "colour" and _looks_other(check)):
             losses.append(sentence)
-        elif check.kind in _REFUSES or (check.kind == "colour" and _looks_other(check)):
+        elif check.kind in _REFUSES:
             failures.append(check)
         elif check.kind in _NOTED:
             notes.append(f"the output does not say what the source does: {sentence}")

@@ -109,6 +109,8 @@ class _Read(NamedTuple):
 def _read(
     path: Path, ways: Mapping[int, str], which: str, unread: list[str], window: Window
 ) -> Generator[_Read, None, None]:
+    if not ways:
+        return
     with open_container(path) as container:
         streams = [stream for stream in container.streams if stream.index in ways]
         for stream in container.streams:
