@@ -200,6 +200,8 @@ def _excuse(check: Check, found: Findings, written: Written) -> str | None:
         return "packets with wrong timestamps were moved"
     if check.kind in ("sync", "length") and mishaps.left_out.get(kind):
         return "damaged packets were left out"
+    if check.kind == "duration" and found.match.complete:
+        return "only the last picture is shown longer or shorter"
     damaged = check.kind == "reading" and check.detail.startswith("the input")
     if damaged or (kind in ("audio", "subtitle") and found.unread):
         return "the source is damaged"

@@ -236,6 +236,14 @@ def test_a_source_that_changed_or_went_away_does_not_cost_the_result(
     assert failed(fewer) == {"frames"}
 
 
+@pytest.mark.parametrize("pts", [[0, 40, 41, 900, 901], [0, 1, 40, 80, 1500], [7, 8, 9, 2000]])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_times_of_any_rate_pass(tmp_path: Path, pts: list[int], suffix: str) -> None:
+    clip = make_clip(tmp_path / "in.mkv", pts=pts, time_base=Fraction(1, 1000), audio=True)
+    verdict = judge(clip, convert(clip, tmp_path / f"out{suffix}"), len(pts))
+    assert (failed(verdict), verdict.losses) == (set(), ())
+
+
 def test_a_result_that_cannot_be_read_back_is_refused(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     output.write_bytes(convert(film, tmp_path / "whole.mp4").read_bytes()[:2000])
