@@ -125,7 +125,8 @@ def _read(
                 seconds = _seconds(packet)
                 if within.is_over(packet, seconds):
                     break
-                if not within.has(packet, seconds):
+                hidden = packet.is_discard and ways[packet.stream_index] in (ENCODED, ABSENT)
+                if hidden or not within.has(packet, seconds):
                     continue
                 if seconds is not None and packet.stream.type != "audio":
                     # What is shown already when the window opens is shown from then on.
