@@ -11,6 +11,7 @@ import click
 
 from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.errors import UsageError
+from rtstyle.media import DEINTERLACE
 from rtstyle.styles import bundled_styles
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,6 +69,17 @@ def style_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def deinterlace_option(command: F) -> F:
+    """Add --deinterlace."""
+    return click.option(
+        "--deinterlace",
+        type=click.Choice(DEINTERLACE),
+        default="auto",
+        show_default=True,
+        help="Make whole pictures of interlaced frames, or leave their lines as they are.",
+    )(command)
 
 
 def style_or_first(style: str | None) -> str:

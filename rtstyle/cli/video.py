@@ -15,7 +15,7 @@ import click
 
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.interrupt import interruptible
-from rtstyle.cli.options import parse_time, style_options, style_or_first
+from rtstyle.cli.options import deinterlace_option, parse_time, style_options, style_or_first
 from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
@@ -63,6 +63,7 @@ class Choice:
     """strength, backend and precision."""
     encoding: dict[str, Any]
     """codec, quality, preset and audio."""
+    deinterlace: str
     start: Fraction | None
     end: Fraction | None
 
@@ -115,6 +116,7 @@ class Choice:
     show_default=True,
     help="Keep the subtitles that OUTPUT's container can hold, or leave them out.",
 )
+@deinterlace_option
 @click.option(
     "--start",
     callback=parse_time,
@@ -165,6 +167,7 @@ def video(
     preset: str | None,
     audio: str,
     subtitles: str,
+    deinterlace: str,
     start: Fraction | None,
     end: Fraction | None,
     container: str | None,
@@ -196,6 +199,7 @@ def video(
             "audio": audio,
             "subtitles": subtitles,
         },
+        deinterlace=deinterlace,
         start=start,
         end=end,
     )
@@ -258,6 +262,7 @@ def _one(
             choice.style,
             **choice.net,
             **choice.encoding,
+            deinterlace=choice.deinterlace,
             start=choice.start,
             end=choice.end,
             overwrite=overwrite,
@@ -323,6 +328,7 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
                 style=choice.style if stylizer is None else None,
                 **choice.net,
                 **choice.encoding,
+                deinterlace=choice.deinterlace,
                 start=choice.start,
                 end=choice.end,
                 overwrite=overwrite,
@@ -349,6 +355,7 @@ def _preview(
                 style=choice.style,
                 **choice.net,
                 **choice.encoding,
+                deinterlace=choice.deinterlace,
                 container=container,
                 start=choice.start,
                 end=choice.end,

@@ -2,6 +2,7 @@
 
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import EncodeOptions, encoders
+from rtstyle.media.deinterlace import DEINTERLACE
 from rtstyle.media.encode import VideoWriter
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
@@ -13,6 +14,7 @@ from rtstyle.media.source import FrameSource
 from rtstyle.media.weigh import Extent, Weight, measure_extent, weigh
 
 __all__ = [
+    "DEINTERLACE",
     "VIDEO_ENDINGS",
     "EncodeOptions",
     "Extent",

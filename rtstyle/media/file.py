@@ -18,6 +18,8 @@ from av.video.stream import VideoStream
 from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
 from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.decode import Decoder
+from rtstyle.media.deinterlace import Deinterlacer, check_deinterlace
+from rtstyle.media.hidden import count_shown
 from rtstyle.media.streams import (
     duration_seconds,
     list_streams,
@@ -48,15 +50,17 @@ def open_video(
     *,
     start: Fraction | None = None,
     end: Fraction | None = None,
+    deinterlace: str = "auto",
     limits: Limits = DEFAULT_LIMITS,
 ) -> VideoFile:
     """Open a video file and decode its first picture.
 
     ``start`` and ``end`` are seconds on the clip's own timeline, whose zero is its first picture;
-    frames with ``start <= t < end`` are given. Raises NotAVideo, NoVideoStream, CorruptInput,
+    frames with ``start <= t < end`` are given. ``deinterlace`` is auto, which makes one picture of
+    the two fields of interlaced frames, or off. Raises NotAVideo, NoVideoStream, CorruptInput,
     LimitExceeded, and UsageError for a range that cannot hold a frame.
     """
-    return VideoFile(path, start=start, end=end, limits=limits)
+    return VideoFile(path, start=start, end=end, deinterlace=deinterlace, limits=limits)
 
 
 class VideoFile:
@@ -73,9 +77,11 @@ class VideoFile:
         *,
         start: Fraction | None = None,
         end: Fraction | None = None,
+        deinterlace: str = "auto",
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         _check_range(start, end)
+        self._deinterlaces = check_deinterlace(deinterlace) == "auto"
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._notes: list[str] = []
@@ -112,6 +118,7 @@ class VideoFile:
             )
         self._stored = Size(first.width, first.height)
         self._info = _describe(container, stream, first)
+        self._deinterlacer = Deinterlacer(stream)
         self._timeline = Timeline(self._info.time_base, self._info.average_rate)
         self._note_losses(first)
         self._frames = self._iterate(first)
@@ -127,7 +134,7 @@ class VideoFile:
         return SourceHealth(
             decode_failures=self._decoder.failures,
             repaired_timestamps=self._timeline.repaired,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._note_fields()),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -159,7 +166,9 @@ class VideoFile:
     def _iterate(self, first: VideoFrame) -> Generator[Frame, None, None]:
         info, time_base = self._info, self._info.time_base
         index = 0
-        for picture, pts in self._timed(first):
+        timed = self._timed(first)
+        # Times are settled before, since what waits in a filter is no longer in the decoder's step.
+        for picture, pts in self._deinterlacer.frames(timed) if self._deinterlaces else timed:
             seconds = (pts - info.start_pts) * time_base
             if self._start is not None and seconds < self._start:
                 continue
@@ -221,6 +230,20 @@ class VideoFile:
             self._notes.append(f"the source has {bits} bits a sample; it is read with 8")
         if has_alpha(first):
             self._notes.append("the source's transparency is ignored")
+        if self._info.frames_hidden:
+            self._notes.append(
+                f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
+                "no player shows them, and were left out"
+            )
+
+    def _note_fields(self) -> list[str]:
+        count = self._deinterlacer.deinterlaced
+        if not count:
+            return []
+        return [
+            f"the source is interlaced: the fields of {count} frame(s) were made into whole "
+            "pictures (bwdif); --deinterlace off keeps them as they are"
+        ]
 
     def _note_change(self, note: str) -> None:
         if not self._size_changed:
@@ -244,11 +267,12 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter = rotation in (90, 270)
     time_base = stream.time_base or Fraction(1, 1000)
+    shown, hidden = count_shown(container, stream)
     return VideoInfo(
         size=stored.transposed if quarter else stored,
         time_base=time_base,
         average_rate=stream.average_rate or stream.guessed_rate,
-        frames_in_header=stream.frames or None,
+        frames_in_header=shown,
         duration_in_header=duration_seconds(container, stream),
         rotation=rotation,
         pixel_aspect=1 / aspect if quarter else aspect,
@@ -256,6 +280,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
         codec=stream.codec_context.name,
         streams=list_streams(container),
         start_pts=first.pts or 0,
+        frames_hidden=hidden,
     )
 
 

@@ -19,7 +19,7 @@ from rtstyle.media.languages import same_language
 from rtstyle.media.payload import same_codec
 from rtstyle.media.streams import codec_name, is_cover, pick_video
 from rtstyle.media.stretch import Window
-from rtstyle.media.tags import cut_chapters
+from rtstyle.media.tags import cut_chapters, is_unset_time
 from rtstyle.types import Check
 
 KINDS = ("picture", "audio", "subtitle", "attachment", "cover", "data")
@@ -47,8 +47,6 @@ _MP4_TAGS = frozenset(
 )
 """Tags that mp4 and mov have a place for."""
 _CHAPTER_TICK = Fraction(1, 1000)
-_UNSET_TIME = "1970-01-01T00:00:00"
-"""The zero of the clock, which writers store that know no time, and others read as none."""
 _FOREVER = Fraction(2**40)
 
 
@@ -209,11 +207,11 @@ def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
     ]
     spoken = ", ".join(pair.mine.language or "none" for pair, _ in both if pair.kind != "data")
     yield Check("languages", not wrong, "; ".join(wrong) or spoken)
-    named = [(p, o) for p, o in both if p.mine.metadata.get("title")]
+    named = [(p, o) for p, o in both if _title(p.mine)]
     wrong = [
-        f"{pair.name}: {pair.mine.metadata['title']!r} to {other.metadata.get('title')!r}"
+        f"{pair.name}: {_title(pair.mine)!r} to {_title(other)!r}"
         for pair, other in named
-        if pair.mine.metadata["title"] != other.metadata.get("title")
+        if _title(pair.mine) != _title(other)
     ]
     yield Check("titles", not wrong, "; ".join(wrong) or _number(len(named), "named stream"))
     wrong = [
@@ -223,6 +221,11 @@ def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
     ]
     said = ", ".join(f"{pair.name} {_flags(pair.mine)}" for pair, _ in both)
     yield Check("dispositions", not wrong, "; ".join(wrong) or said)
+
+
+def _title(stream: Stream) -> str | None:
+    # QuickTime keeps it by the other name.
+    return stream.metadata.get("title") or stream.metadata.get("name")
 
 
 def _silent(pairs: Sequence[Pair], pair: Pair) -> bool:
@@ -247,8 +250,9 @@ def check_chapters(
     before, after = input.chapters(), output.chapters()
     if window.begin is not None or window.end is not None:
         end = _FOREVER if window.end is None else window.end
-        moved = -shift if window.begin is None else window.begin
-        before, shift = cut_chapters(before, begin=window.begin, end=end, shift=moved), Fraction(0)
+        earlier = -shift if window.begin is None else window.begin
+        before = cut_chapters(before, begin=window.begin, end=end, shift=earlier)
+        shift += earlier
     for number, (one, other) in enumerate(zip_longest(before, after), start=1):
         if one is None or other is None:
             return Check(
@@ -259,7 +263,7 @@ def check_chapters(
             return Check("chapters", False, f"chapter {number}: {title!r} to {kept!r}")
         begins, began = (c["start"] * (c["time_base"] or _CHAPTER_TICK) for c in (other, one))
         moved = begins - began
-        if min(abs(moved), abs(moved - shift)) > _CHAPTER_TICK:
+        if abs(moved - shift) > 2 * _CHAPTER_TICK and max(begins, began) > 0:
             return Check("chapters", False, f"chapter {number} is {float(moved):+.3f} s off")
     return Check("chapters", True, _number(len(before), "chapter"))
 
@@ -285,12 +289,11 @@ def check_tags(input: InputContainer, output: InputContainer, muxer: str) -> Ite
 
 
 def _tags(container: InputContainer) -> dict[str, str]:
-    tags = {key.lower(): value for key, value in container.metadata.items()}
+    said = container.metadata.items()
+    tags = {key.lower(): value for key, value in said if not is_unset_time(key, value)}
     if "creation_time" in tags:
         # Containers differ in how finely they count it.
         tags["creation_time"] = tags["creation_time"][: len("2000-01-01T00:00:00")]
-        if tags["creation_time"] == _UNSET_TIME:
-            del tags["creation_time"]
     return {key: value for key, value in tags.items() if key not in _WRITERS_OWN}
 
 

@@ -14,8 +14,9 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
+from rtstyle.media.hidden import HiddenSound
 from rtstyle.media.payload import READ_ERRORS, Piece, pieces_of
-from rtstyle.media.streams import open_container
+from rtstyle.media.streams import open_container, packet_seconds
 from rtstyle.media.stretch import Window
 from rtstyle.media.tally import Extents, Tally
 
@@ -118,26 +119,29 @@ def _read(
                 stream.discard = Discard.all
         makers = {s.index: pieces_of(s, hashed=ways[s.index] == COPIED) for s in streams}
         within = _Within(streams, ways, window)
+        sounds = [s.index for s in streams if s.type == "audio" and ways[s.index] == COPIED]
+        heard = {index: HiddenSound() for index in sounds}
         start: Fraction | None = None
         reached = Fraction(0)
         with closing(_packets(container, streams, which, unread, window.begin)) as packets:
             for packet in packets:
-                seconds = _seconds(packet)
+                index, seconds = packet.stream_index, packet_seconds(packet)
                 if within.is_over(packet, seconds):
                     break
-                hidden = packet.is_discard and ways[packet.stream_index] in (ENCODED, ABSENT)
+                hidden = packet.is_discard and ways[index] in (ENCODED, ABSENT)
                 if hidden or not within.has(packet, seconds):
                     continue
-                if seconds is not None and packet.stream.type != "audio":
-                    # What is shown already when the window opens is shown from then on.
-                    seconds = max(seconds, window.begin or seconds)
-                if seconds is not None:
-                    start = seconds if start is None else start
-                    reached = max(reached, seconds - start)
-                optional = within.is_optional(packet)
-                maker = makers[packet.stream_index]
-                for piece in maker.feed(packet, seconds, optional=optional):
-                    yield _Read(packet.stream_index, within.cut(piece), reached)
+                for kept in heard[index].take(packet) if index in heard else (packet,):
+                    seconds = packet_seconds(kept)
+                    if seconds is not None and kept.stream.type != "audio":
+                        # What is shown already when the window opens is shown from then on.
+                        seconds = max(seconds, window.begin or seconds)
+                    if seconds is not None:
+                        start = seconds if start is None else start
+                        reached = max(reached, seconds - start)
+                    optional = within.is_optional(kept)
+                    for piece in makers[index].feed(kept, seconds, optional=optional):
+                        yield _Read(index, within.cut(piece), reached)
         for index, maker in makers.items():
             for piece in maker.finish():
                 yield _Read(index, piece, reached)
@@ -180,7 +184,7 @@ def _lands_early(container: InputContainer, streams: list[Stream], begin: Fracti
         try:
             probe.seek(int((begin - _MARGIN) * av.time_base))
             with closing(probe.demux(*wanted)) as packets:  # type: ignore[type-var]
-                first = next((_seconds(packet) for packet in packets if packet.size), None)
+                first = next((packet_seconds(packet) for packet in packets if packet.size), None)
         except READ_ERRORS:
             return False
     return first is not None and first <= begin - _MARGIN / 2
@@ -226,7 +230,7 @@ class _Within:
     def is_optional(self, packet: Packet[Stream]) -> bool:
         """Whether it begins so long before the window that a conversion need not have found it, or
         does not say whether it is still shown."""
-        seconds, begin = _seconds(packet), self._window.begin
+        seconds, begin = packet_seconds(packet), self._window.begin
         if seconds is None or begin is None or seconds >= begin:
             return False
         return begin - seconds > _SHOWN_BEFORE or not packet.duration
@@ -240,8 +244,3 @@ class _Within:
         last = piece.seconds + piece.duration
         last = last if end is None else min(last, end)
         return piece._replace(seconds=first, duration=max(Fraction(0), last - first))
-
-
-def _seconds(packet: Packet[Stream]) -> Fraction | None:
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else ticks * packet.time_base

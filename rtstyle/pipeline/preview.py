@@ -103,6 +103,7 @@ class _Job:
     source: Path
     target: Path
     options: EncodeOptions
+    deinterlace: str
     limits: Limits
     begin: Fraction
     finish: Fraction | None
@@ -123,6 +124,7 @@ def preview_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    deinterlace: str = "auto",
     container: str | None = None,
     start: Seconds | None = None,
     end: Seconds | None = None,
@@ -151,7 +153,7 @@ def preview_video(
     )
     target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
     check_container(target, options)
-    with open_video(source, limits=limits) as video:
+    with open_video(source, deinterlace=deinterlace, limits=limits) as video:
         info = video.info
     frames, length = _extent(source, info, begin, finish)
     first = begin or Fraction(0)
@@ -167,7 +169,9 @@ def preview_video(
             on_backend(where)
         brush.warm_up(info.size, batch=brush.batch_for(info.size))
         run = max(_SHORTEST_RUN, min(_LONGEST_RUN, _MOST_FRAMES // count))
-        job = _Job(source, Path(folder, target), options, limits, first, finish, run, width)
+        job = _Job(
+            source, Path(folder, target), options, deinterlace, limits, first, finish, run, width
+        )
         for done, at in enumerate(_places(first, length, count), 1):
             _sample(job, at, brush, samples, moments)
             if progress is not None:
@@ -262,7 +266,11 @@ def _frames_from(job: _Job, at: Fraction) -> Iterator[tuple[VideoFile, Frame, It
     while True:
         place = max(job.begin, at - back)
         with open_video(
-            job.source, start=place or None, end=job.finish, limits=job.limits
+            job.source,
+            start=place or None,
+            end=job.finish,
+            deinterlace=job.deinterlace,
+            limits=job.limits,
         ) as video:
             frames = iter(video)
             try:

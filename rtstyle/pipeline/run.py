@@ -47,6 +47,7 @@ def stylize_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    deinterlace: str = "auto",
     start: Seconds | None = None,
     end: Seconds | None = None,
     overwrite: bool = False,
@@ -63,9 +64,10 @@ def stylize_video(
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
     0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
     better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
-    copy or none. ``start`` and ``end`` are seconds from the source's first picture; frames with
-    start <= t < end are taken. Chapters, covers, attachments and tags are kept as far as the
-    container can hold them; a note names what it cannot.
+    copy or none. ``deinterlace`` is auto, which makes whole pictures of interlaced frames, or off.
+    ``start`` and ``end`` are seconds from the source's first picture; frames with start <= t < end
+    are taken. Chapters, covers, attachments and tags are kept as far as the container can hold
+    them; a note names what it cannot.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
@@ -90,7 +92,9 @@ def stylize_video(
     check_output(output, source=source, overwrite=overwrite, options=options)
     stats = ConversionStats()
     with (
-        open_video(source, start=begin, end=finish, limits=limits) as video,
+        open_video(
+            source, start=begin, end=finish, deinterlace=deinterlace, limits=limits
+        ) as video,
         open_brush(
             style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
         ) as brush,
