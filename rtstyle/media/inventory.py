@@ -247,8 +247,9 @@ def check_chapters(
     before, after = input.chapters(), output.chapters()
     if window.begin is not None or window.end is not None:
         end = _FOREVER if window.end is None else window.end
-        moved = -shift if window.begin is None else window.begin
-        before, shift = cut_chapters(before, begin=window.begin, end=end, shift=moved), Fraction(0)
+        earlier = -shift if window.begin is None else window.begin
+        before = cut_chapters(before, begin=window.begin, end=end, shift=earlier)
+        shift += earlier
     for number, (one, other) in enumerate(zip_longest(before, after), start=1):
         if one is None or other is None:
             return Check(
