@@ -21,8 +21,8 @@ from rtstyle.media.stretch import Window
 from rtstyle.media.tally import Extents, Tally
 
 COPIED, RETIMED, ENCODED, ABSENT = "copied", "retimed", "encoded", "absent"
-"""How a stream is compared: by content and times; by times, where its text is stored in another
-form; by the time that it fills, where it is encoded anew or has no counterpart."""
+"""How a stream is compared: by content and times; by the time that it fills, where its text is
+stored in another form, where it is encoded anew, and where it has no counterpart."""
 
 _MARGIN = Fraction(120)
 """Seconds before a range from which on packets are read; twice what a conversion takes."""
@@ -50,7 +50,7 @@ class Comparison:
     tallies: Mapping[int, Tally]
     """By the stream's index in the input: those compared packet by packet."""
     extents: Mapping[int, Extents]
-    """The same of those encoded anew, or of which there is nothing."""
+    """The same of those compared by time."""
     unread: tuple[str, ...]
     """One sentence per file that could not be read to its end."""
     starts: tuple[Fraction, ...]
@@ -66,7 +66,7 @@ def compare_packets(
     gap, and the cuts between packets of PCM.
     """
     strands = tuple(strands)
-    by_time = (ENCODED, ABSENT)
+    by_time = (RETIMED, ENCODED, ABSENT)
     tallies = {s.mine: Tally(spare=s.spare) for s in strands if s.how not in by_time}
     extents = {s.mine: Extents() for s in strands if s.how in by_time}
     if not strands:

@@ -145,7 +145,8 @@ class Extents:
 
     def take(self, side: int, piece: Piece) -> None:
         """Another packet of the input (side 0) or the output (side 1)."""
-        (self.theirs if side else self.mine).take(piece)
+        if not piece.optional:
+            (self.theirs if side else self.mine).take(piece)
 
     def end(self) -> None:
         """Nothing waits."""

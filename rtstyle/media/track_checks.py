@@ -22,6 +22,10 @@ from rtstyle.types import Check
 _LEAST_OFFSET = Fraction(1, 1000)
 """Seconds between sound and picture that nobody can set right: Matroska counts milliseconds."""
 _TEXTS = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text"})
+_LEAST_OF_TEXTS = Fraction(9, 10)
+"""How much of the time in which there is text must be kept, where its form is another."""
+_MOST_OF_A_TEXT = Fraction(1, 2)
+"""Seconds that may be missing besides: texts whose length is not said."""
 _ENCODER_BLOCK = Fraction(1, 20)
 """Seconds by which sound encoded anew may end otherwise: a block and the encoder's delay."""
 _WORTH_SEEKING = Fraction(10)
@@ -82,8 +86,9 @@ def check_tracks(
         else:
             yield _encoded_anew(pair, muxer)
         if tally is not None:
-            yield from _check_texts(pair, tally)
             yield from _check_offset(pair, _offset(tally, clocks.shift), clocks)
+        elif extents is not None and pair.kind == "subtitle":
+            yield _check_texts(pair, extents, clocks)
         elif extents is not None:
             yield _check_filled(pair, extents, clocks)
             begins = _first_sound(input, pair.mine.index, clocks.window)
@@ -123,14 +128,26 @@ def _encoded_anew(pair: Pair, muxer: str) -> Check:
     return Check(pair.name, False, detail, required=holds)
 
 
-def _check_texts(pair: Pair, tally: Tally) -> Iterator[Check]:
-    """Of texts in another form: whether there are as many."""
-    assert pair.theirs is not None
-    if same_codec(pair.mine, pair.theirs):
-        return
-    before, after = tally.input_packets, tally.output_packets
-    detail = f"{before} texts in both" if before == after else f"{before} texts to {after}"
-    yield Check(f"texts {pair.number}", tally.first_different is None, f"{pair.name}: {detail}")
+def _check_texts(pair: Pair, extents: Extents, clocks: Clocks) -> Check:
+    """Whether texts in another form are shown as long as they were, and not all earlier or later.
+
+    Texts that overlap may be joined, and drawings have no words: their number says nothing.
+    """
+    mine, theirs = extents.mine, extents.theirs
+    kept = theirs.filled >= mine.filled * _LEAST_OF_TEXTS - _MOST_OF_A_TEXT
+    detail = f"{float(mine.filled):.3f} s with text, {float(theirs.filled):.3f} s in the output"
+    begins, ends = (
+        _begins_later(mine, theirs, clocks.shift),
+        _ends_later(mine, theirs, clocks.shift),
+    )
+    if begins is not None and ends is not None:
+        least = 2 * max(_LEAST_OFFSET, clocks.tick)
+        if abs(begins) > least and abs(begins - ends) <= least:
+            kept = False
+            detail += f"; all are {_offset_words(begins)}"
+    elif not mine.empty:
+        kept = False
+    return Check(f"texts {pair.number}", kept, f"{pair.name}: {detail}")
 
 
 def _check_filled(pair: Pair, extents: Extents, clocks: Clocks) -> Check:
@@ -149,6 +166,12 @@ def _check_filled(pair: Pair, extents: Extents, clocks: Clocks) -> Check:
         detail += f"; it ends {_ms(abs(ends))} {'later' if ends > 0 else 'earlier'}"
     name = f"length {pair.number}"
     return Check(name, whole, f"{pair.name}: {detail}", required=not mine.leaps)
+
+
+def _begins_later(mine: Extent, theirs: Extent, shift: Fraction) -> Fraction | None:
+    if mine.begins is None or theirs.begins is None:
+        return None
+    return theirs.begins - mine.begins - shift
 
 
 def _ends_later(mine: Extent, theirs: Extent, shift: Fraction) -> Fraction | None:

@@ -171,21 +171,25 @@ def test_sound_encoded_anew_that_is_cut_or_has_a_hole_is_found(tmp_path: Path) -
     assert "length 1" not in without(1000, 1000)
 
 
-def test_texts_in_another_form_are_compared_by_their_number_and_times(tmp_path: Path) -> None:
+def test_texts_in_another_form_are_compared_by_when_they_are_shown(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mkv", frames=75)
-    texts = [(100, 200, "one"), (500, 300, "two"), (1200, 300, "three")]
+    texts = [(100, 500, "one"), (500, 500, "two"), (1800, 900, "three")]
     one = make_film(tmp_path / "in.mkv", clip, titles=[Titles("subrip", texts)])
-    same = make_film(tmp_path / "same.mp4", clip, titles=[Titles("mov_text", texts)])
-    found = verify_video(one, same)
+    joined = [(100, 400, "one"), (500, 100, "one two"), (600, 400, "two"), (1800, 900, "three")]
+
+    def against(name: str, shown: list[tuple[int, int, str]]) -> Fidelity:
+        other = make_film(tmp_path / name, clip, titles=[Titles("mov_text", shown)])
+        return verify_video(one, other)
+
+    found = against("same.mp4", joined)
     assert lost(found) == set(), found.lost
     assert of(found, "subtitle 1").detail.startswith("encoded anew from subrip to mov_text")
-    assert of(found, "texts 1").detail == "subtitle 1: 3 texts in both"
-    assert of(found, "timing 1").kept, of(found, "timing 1").detail
-    fewer = make_film(tmp_path / "fewer.mp4", clip, titles=[Titles("mov_text", texts[:2])])
-    assert lost(verify_video(one, fewer)) == {"texts 1"}
-    late = [(100, 200, "one"), (540, 300, "two"), (1200, 300, "three")]
-    moved = make_film(tmp_path / "moved.mp4", clip, titles=[Titles("mov_text", late)])
-    assert lost(verify_video(one, moved)) == {"timing 1"}
+    detail = "subtitle 1: 1.800 s with text, 1.800 s in the output"
+    assert of(found, "texts 1").detail == detail
+    assert lost(against("fewer.mp4", joined[:3])) == {"texts 1"}
+    late = against("late.mp4", [(begin + 40, length, text) for begin, length, text in joined])
+    assert lost(late) == {"texts 1"}
+    assert "all are 40.00 ms later" in of(late, "texts 1").detail
 
 
 def test_progress_is_told_in_pictures(film: Path) -> None:
