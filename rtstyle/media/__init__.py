@@ -11,7 +11,7 @@ from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.output import check_container, check_output
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
-from rtstyle.media.weigh import Extent, Weight, measure_extent, weigh
+from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
 
 __all__ = [
     "DEINTERLACE",
@@ -28,6 +28,7 @@ __all__ = [
     "check_output",
     "encoders",
     "ending_for",
+    "ends_in_sound",
     "find_videos",
     "measure_extent",
     "open_video",

@@ -223,6 +223,11 @@ def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | No
     return min(tagged, whole)
 
 
+def has_length(stream: Stream) -> bool:
+    """Whether the header says how long this very stream is."""
+    return stream.duration is not None or _tagged_seconds(stream) is not None
+
+
 def _tagged_seconds(stream: Stream) -> Fraction | None:
     for key, value in stream.metadata.items():
         # A tag in a language is named "DURATION-eng".

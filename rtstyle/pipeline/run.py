@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video
+from rtstyle.media import EncodeOptions, VideoWriter, check_output, ends_in_sound, open_video
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.interrupt import stop_on_interrupt
@@ -137,6 +137,7 @@ def stylize_video(
         video.health,
         stats.decode.items,
         shown_until=stats.shown_until if begin is None and finish is None else None,
+        source=source,
     )
     return RunReport(
         input=str(source),
@@ -176,19 +177,28 @@ def _interrupted(kept: SinkReport | None, expected: int | None) -> KeyboardInter
 
 
 def losses_of(
-    info: VideoInfo, health: SourceHealth, frames: int, *, shown_until: Fraction | None
+    info: VideoInfo,
+    health: SourceHealth,
+    frames: int,
+    *,
+    shown_until: Fraction | None,
+    source: Path | None = None,
 ) -> list[str]:
     """A sentence for each way in which more than 1 % of the source is missing from the result.
 
     ``shown_until``: seconds of the source's clock at which the last of ``frames`` ends; None where
-    only a range was read.
+    only a range was read. ``source`` is looked at again where its pictures end before the length of
+    the whole file.
     """
     found = []
     promised = info.frames_in_header
     if shown_until is None:
         pass
     elif promised is None:
-        found += _shortage(info, shown_until)
+        shortage = _shortage(info, shown_until)
+        # A length of the whole file is that of its sound, where that goes on after the pictures.
+        if shortage and (source is None or not ends_in_sound(source)):
+            found += shortage
     elif frames < promised * (1 - LOSS):
         found.append(
             f"only {frames} of the {promised} frames that the header promises could be decoded; "

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from av.filter import Graph
 from av.video.stream import VideoStream
+from click.testing import CliRunner
 
+from rtstyle.cli.main import main
 from rtstyle.errors import UsageError
 from rtstyle.media import open_video
 from rtstyle.media.deinterlace import is_combed
@@ -171,6 +173,18 @@ def test_combs_are_told_from_texture_and_noise() -> None:
     assert not is_combed(grey(scene(3)))
     assert not is_combed(noise)
     assert not is_combed(np.zeros((2, 9), np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_the_command_says_what_it_did(tmp_path: Path, mode: str) -> None:
+    path = clip(tmp_path, "h264", [woven(index) for index in range(6)])
+    output = tmp_path / "out.mkv"
+    words = ["video", str(path), "-o", str(output), "--strength", "0", "--codec", "ffv1"]
+    result = CliRunner().invoke(main, [*words, "--deinterlace", mode])
+    assert result.exit_code == 0, result.output
+    assert ("note: the source is interlaced" in result.stdout) == (mode == "auto")
+    combed = [combing(pixels) > 5 for pixels in read_frames(output)]
+    assert combed == [mode == "off"] * 6
 
 
 def test_other_words_are_refused(tmp_path: Path) -> None:
