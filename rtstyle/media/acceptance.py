@@ -39,8 +39,8 @@ _REMEDIES = {
 _COARSEST_TICK = Fraction(1, 1000)
 """Matroska counts milliseconds."""
 
-Stamp = tuple[int, int, int]
-"""Device and inode folded into one number, size and time of change of a file."""
+Stamp = tuple[int, int, int, int]
+"""Device, inode, size and time of change (nanoseconds) of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def stamp_of(path: Path) -> Stamp | None:
         status = path.stat()
     except OSError:
         return None
-    return hash((status.st_dev, status.st_ino)), status.st_size, status.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def check_conversion(
