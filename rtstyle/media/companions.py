@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from rtstyle.errors import OutputError
 from rtstyle.media.extras import add_extra, left_out, read_extras, stored
 from rtstyle.media.hidden import HiddenSound
+from rtstyle.media.payload import Mishaps
 from rtstyle.media.streams import (
     copyable_sounds,
     has_foreign_clock,
@@ -146,16 +147,17 @@ class SourceCompanions:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence per stream left behind and per repair."""
-        notes = list(self._notes)
-        for kind, said in (("audio", "sound"), ("subtitle", "subtitle"), ("video", "cover")):
-            tracks = [track for track in self._tracks.values() if track.kind == kind]
-            bumped = sum(track.repaired for track in tracks)
-            damaged = self._lost.get(kind, 0) + sum(track.damaged for track in tracks)
-            if bumped:
-                notes.append(f"{bumped} {said} packet(s) had wrong timestamps and were moved")
-            if damaged:
-                notes.append(f"{damaged} damaged {said} packet(s) were left out")
-        return tuple(notes)
+        return (*self._notes, *self.mishaps.sentences)
+
+    @property
+    def mishaps(self) -> Mishaps:
+        """What could not be copied as it is, so far."""
+        moved: dict[str, int] = {}
+        left_out = dict(self._lost)
+        for track in self._tracks.values():
+            moved[track.kind] = moved.get(track.kind, 0) + track.repaired
+            left_out[track.kind] = left_out.get(track.kind, 0) + track.damaged
+        return Mishaps(left_out=left_out, moved=moved)
 
     def lose(self, kind: str) -> None:
         """Count a packet of a stream of that kind which the muxer refused as damaged."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
 from rtstyle.media.file import open_video
-from rtstyle.media.lockstep import Film, Match, Moment, match_pictures
+from rtstyle.media.films import Film
+from rtstyle.media.lockstep import Match, Moment, match_pictures
 from rtstyle.media.sequence import SequenceFile, is_sequence
-from rtstyle.types import Check, Fidelity, Limits, VideoInfo
+from rtstyle.media.stretch import WHOLE, Stretch
+from rtstyle.types import Check, Limits, VideoInfo
 
 _FINEST = Fraction(1, 1_000_000)
 _COUNTED_IN_FRAMES = Fraction(1, 1000)
@@ -34,32 +36,47 @@ class _Pictures:
             yield Moment(frame.seconds, (frame.duration or 0) * frame.time_base or None)
 
 
-def compare_pictures(input: Path, output: Path, *, limits: Limits) -> Fidelity:
+def compare_pictures(
+    input: Path,
+    output: Path,
+    *,
+    stretch: Stretch = WHOLE,
+    limits: Limits,
+    progress: Callable[[int], None] | None = None,
+) -> list[Check]:
     """Compare number and times of the pictures and their size; sound and the rest have no place in
-    a folder of pictures. Raises InputError where either cannot be read."""
+    a folder of pictures.
+
+    ``stretch``: the range of the input that the output holds. Raises InputError where either cannot
+    be read.
+    """
     with ExitStack() as stack:
-        mine, before = _opened(input, limits, stack)
-        theirs, after = _opened(output, limits, stack)
-        match = match_pictures(mine, theirs)
+        mine, before = _opened(input, stretch, limits, stack)
+        theirs, after = _opened(output, WHOLE, limits, stack)
+        match = match_pictures(mine, theirs, progress=progress)
         failures = mine.failures, theirs.failures
-    checks = [*_check_times(match, failures), _check_size(before, after)]
+    checks = [*_check_times(match, failures, stretch), _check_size(before, after)]
     others = sorted({stream.kind for stream in before.streams} - {"video"})
     if others:
         left = f"pictures hold no {', no '.join(others)}; a video file keeps them"
         checks.append(Check("streams", False, left, required=False))
-    return Fidelity(input=str(input), output=str(output), checks=tuple(checks))
+    return checks
 
 
-def _opened(path: Path, limits: Limits, stack: ExitStack) -> tuple[_Pictures | Film, VideoInfo]:
+def _opened(
+    path: Path, stretch: Stretch, limits: Limits, stack: ExitStack
+) -> tuple[_Pictures | Film, VideoInfo]:
     if is_sequence(path):
-        source = stack.enter_context(SequenceFile(path, limits=limits))
+        source = stack.enter_context(
+            SequenceFile(path, start=stretch.begin, end=stretch.end, limits=limits)
+        )
         return _Pictures(source), source.info
     with open_video(path, limits=limits) as video:
         info = video.info
-    return stack.enter_context(Film(path, limits)), info
+    return stack.enter_context(Film(path, limits, stretch)), info
 
 
-def _check_times(match: Match, failures: tuple[int, int]) -> Iterator[Check]:
+def _check_times(match: Match, failures: tuple[int, int], stretch: Stretch) -> Iterator[Check]:
     frames = f"{match.input_frames} in both"
     if match.input_frames != match.output_frames:
         frames = f"{match.input_frames} in the input, {match.output_frames} in the output"
@@ -75,7 +92,7 @@ def _check_times(match: Match, failures: tuple[int, int]) -> Iterator[Check]:
     start = f"first picture at {float(match.first_output):.3f} s"
     if match.shift:
         start += f", in the input at {float(match.first_input):.3f} s"
-    yield Check("start", not match.shift, start)
+    yield Check("start", not match.shift or not stretch.whole, start)
     yield Check(
         "duration",
         abs(match.output_span - match.input_span) <= max(match.tick, match.last_frame),

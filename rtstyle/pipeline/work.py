@@ -38,6 +38,9 @@ from rtstyle.types import BackendInfo, Limits, Pixels, SinkReport, SourceHealth,
 _NO_MATTER = ("audio", "subtitles")
 """Settings that may change between a run and its resumption, since segments hold only pictures."""
 
+_FEW = 4
+"""Segments that may lie on the disk twice for a moment, beside and in their film."""
+
 Paint = Callable[[Pixels], Pixels]
 
 
@@ -214,6 +217,8 @@ class Work:
         if any(file.offsets is not None for file, _ in pieces):
             # What an unfinished film holds cannot be moved into another.
             return self._join(pieces)
+        if len(pieces) <= _FEW:
+            return self._join(pieces)
         return self._join(pieces, mover=Mover(self.journal, self._part))
 
     def _join(
@@ -239,7 +244,7 @@ class Work:
             start=self._start,
             end=self._end,
             keep_unfinished=False,
-            extent=(frames, seconds),
+            extent=(frames, seconds) if mover is not None else None,
             index_first=index_first,
         )
         film.notes.extend(stored_otherwise(self.info, self._options))
