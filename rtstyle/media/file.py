@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
 from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
-from rtstyle.media.decode import Decoder
+from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.streams import (
     duration_seconds,
     list_streams,
@@ -124,10 +124,11 @@ class VideoFile:
     @property
     def health(self) -> SourceHealth:
         """What had to be swallowed so far."""
+        late = ("a stream that begins in the middle of the file was not carried over",)
         return SourceHealth(
             decode_failures=self._decoder.failures,
             repaired_timestamps=self._timeline.repaired,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *(late if self._decoder.late_streams else ())),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -187,10 +188,7 @@ class VideoFile:
             self._pictures = self._decoder.pictures_around(wanted, self._info.start_pts)
         else:
             yield first, self._timeline.place(first.pts)
-        for picture in self._pictures:
-            for _ in range(self._decoder.take_lost()):
-                self._timeline.skip()
-            yield picture, self._timeline.place(picture.pts)
+        yield from placed(self._decoder, self._pictures, self._timeline)
 
     def _upright(self, picture: VideoFrame, seconds: Fraction) -> Pixels:
         pixels = self._to_rgb(picture, self._info.colour)

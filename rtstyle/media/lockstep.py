@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rtstyle.media.decode import Decoder
+from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.streams import open_container, pick_video, shown
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import Limits
@@ -55,10 +55,7 @@ class Film:
     def moments(self) -> Generator[Moment, None, None]:
         """Raises CorruptInput after more failures in a row than the limits allow."""
         with closing(self._decoder.pictures()) as pictures:
-            for index, picture in enumerate(pictures):
-                for _ in range(self._decoder.take_lost() if index else 0):
-                    self._timeline.skip()
-                pts = self._timeline.place(picture.pts)
+            for picture, pts in placed(self._decoder, pictures, self._timeline):
                 length = picture.duration * self.tick if picture.duration else None
                 yield Moment(pts * self.tick, length)
 

@@ -15,7 +15,7 @@ import av
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from rtstyle.media.streams import open_container
+from rtstyle.media.streams import open_container, packets_of
 
 _MOST_WAITING = 2**16
 """Packets of one file that wait for their counterparts in the other, which is interleaved
@@ -140,7 +140,7 @@ def _read(
         start: Fraction | None = None
         reached = Fraction(0)
         try:
-            with closing(container.demux(*streams)) as packets:  # type: ignore[type-var]
+            with closing(packets_of(container, *streams)) as packets:
                 for packet in packets:
                     if packet.size == 0:
                         continue

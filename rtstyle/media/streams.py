@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import NotAVideo, NoVideoStream
 from rtstyle.types import StreamInfo
+
+S = TypeVar("S", bound=Stream)
 
 # Demuxers that read one file and follow no reference out of it: no playlists, no scripts, no
 # picture sequences, no devices.
@@ -83,6 +88,30 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
             f"{str(path)!r} is not a video file that can be read ({reason}); "
             "check that it plays in a video player"
         ) from None
+
+
+def packets_of(
+    container: InputContainer, *streams: S, on_late: Callable[[], None] | None = None
+) -> Generator[Packet[S], None, None]:
+    """Packets of the streams, and an empty one for each at the end.
+
+    ``on_late`` is called where the file has a stream that begins too late to be found when it is
+    opened, as broadcasts may, and PyAV tells of it. Raises av.FFmpegError where reading fails.
+    """
+    # Left open, the demuxer would outlive its container and read freed memory.
+    with closing(container.demux(*streams)) as packets:  # type: ignore[type-var]
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except IndexError:
+                # PyAV 18 ends every stream that FFmpeg knows by then, and looks for a late one
+                # among those it found at first. All others have been ended before.
+                if on_late is not None:
+                    on_late()
+                return
+            yield cast("Packet[S]", packet)
 
 
 def is_cover(stream: Stream) -> bool:

@@ -13,7 +13,8 @@ class Timeline:
 
     A missing pts follows its predecessor by one frame; a repeated or backward one by half a frame,
     so that the next frame usually keeps its own time. After a jump back by more than a second all
-    later frames move with the jump.
+    later frames move with the jump. One stamp that lies more than a second off, while the one after
+    it is where it should be, counts as missing: in a damaged file it would move the rest by hours.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
@@ -24,8 +25,11 @@ class Timeline:
         self._last: int | None = None
         self._offset = 0
 
-    def place(self, pts: int | None) -> int:
-        """The time at which to show the next frame, greater than every time given before."""
+    def place(self, pts: int | None, following: int | None = None) -> int:
+        """The time at which to show the next frame, greater than every time given before.
+
+        ``following`` is the pts of the frame after it, where there is one that has one.
+        """
         if self._last is None:
             if pts is None:
                 self.repaired += 1
@@ -37,6 +41,10 @@ class Timeline:
             self._last = last + self._step
             return self._last
         placed = pts + self._offset
+        if following is not None and self._is_wild(placed, following + self._offset):
+            self.repaired += 1
+            self._last = max(last + 1, min(last + self._step, following + self._offset - 1))
+            return self._last
         if placed <= last:
             self.repaired += 1
             if last - placed > self._jump:
@@ -46,6 +54,12 @@ class Timeline:
                 placed = last + max(1, self._step // 2)
         self._last = placed
         return placed
+
+    def _is_wild(self, placed: int, following: int) -> bool:
+        assert self._last is not None
+        if not self._last < following <= self._last + self._jump:
+            return False
+        return placed - following > self._jump or self._last - placed > self._jump
 
     def skip(self) -> None:
         """Leave room for a frame that was lost and had no pts of its own."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 
-from rtstyle.media.streams import open_container, pick_video, shown
+from rtstyle.media.streams import open_container, packets_of, pick_video, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def weigh(path: Path) -> Weight:
     first, others, pictures, rest = 0, 0, 0, 0
     with open_container(path) as container:
         stream = pick_video(container, shown(path))
-        with closing(container.demux()) as packets:  # type: ignore[type-var]
+        with closing(packets_of(container, *container.streams)) as packets:
             for packet in packets:
                 if packet.stream_index != stream.index:
                     rest += packet.size
@@ -67,7 +67,7 @@ def measure_extent(path: Path) -> Extent:
         # What can be read of a damaged file is what a conversion will see of it too.
         with (
             contextlib.suppress(av.FFmpegError),
-            closing(container.demux(stream)) as packets,  # type: ignore[type-var]
+            closing(packets_of(container, stream)) as packets,
         ):
             for packet in packets:
                 if not packet.size or packet.is_discard:

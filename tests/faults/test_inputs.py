@@ -28,7 +28,15 @@ from rtstyle.errors import (
     NoVideoStream,
     RtstyleError,
 )
-from rtstyle.media import open_video, read_image
+from rtstyle.media import (
+    EncodeOptions,
+    VideoWriter,
+    measure_extent,
+    open_video,
+    read_image,
+    verify_video,
+    weigh,
+)
 from rtstyle.types import Frame, Limits, SourceHealth
 from tests.clips import make_clip, make_sound, moving_picture, video_pts
 
@@ -174,6 +182,28 @@ def test_two_hundred_mutations_end_in_frames_or_one_line(tmp_path: Path) -> None
     assert decoded > 40
 
 
+def test_a_stream_that_begins_late_costs_no_frame(tmp_path: Path) -> None:
+    parts = [
+        # Longer than FFmpeg looks for streams, at the beginning and at the end.
+        make_clip(tmp_path / "a.ts", frames=400),
+        make_clip(tmp_path / "b.ts", frames=20, audio=True, audio_tracks=2),
+        make_clip(tmp_path / "c.ts", pts=[1000 + index for index in range(20)]),
+    ]
+    stuffing = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 2000
+    path = tmp_path / "late.ts"
+    path.write_bytes(stuffing.join(part.read_bytes() for part in parts))
+    with av.open(str(path)) as container:
+        assert len(container.streams) == 1
+    frames, health = read(path)
+    assert len(frames) == 440
+    assert health.decode_failures == 0
+    # Whether PyAV tells of the late streams hangs on memory that it does not own.
+    late = "a stream that begins in the middle of the file was not carried over"
+    assert set(health.notes) <= {late}
+    assert measure_extent(path).frames == 440
+    assert weigh(path).pictures == 440
+
+
 def test_sound_alone_and_a_cover_alone_are_no_video(tmp_path: Path) -> None:
     sound = make_sound(tmp_path / "a.m4a")
     with pytest.raises(NoVideoStream, match=r"a\.m4a.*only sound"):
@@ -221,7 +251,15 @@ def test_a_huge_picture_is_refused_before_it_is_allocated(tmp_path: Path) -> Non
     script = f"""
 import resource
 from rtstyle.errors import LimitExceeded
-from rtstyle.media import open_video, read_image
+from rtstyle.media import (
+    EncodeOptions,
+    VideoWriter,
+    measure_extent,
+    open_video,
+    read_image,
+    verify_video,
+    weigh,
+)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for call, path in ((open_video, {str(video)!r}), (read_image, {str(picture)!r})):
     try:
@@ -259,6 +297,22 @@ def test_repeated_and_backward_times_are_repaired(tmp_path: Path, stamps: list[i
     assert health.repaired_timestamps > 0
     for frame, stamp in zip(frames, stamps, strict=True):
         assert abs(frame.seconds - Fraction(10 + stamp, 25)) <= Fraction(2, 25)
+
+
+def test_a_wild_time_moves_nothing_else(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", codec="mjpeg", pixel_format="yuvj420p", frames=20)
+    path = restamped(clip, tmp_path / "b.mkv", lambda index: 10**6 if index == 8 else index)
+    frames, health = read(path)
+    assert [frame.seconds for frame in frames] == [Fraction(10 + index, 25) for index in range(20)]
+    assert health.repaired_timestamps == 1
+    output = tmp_path / "c.mp4"
+    with open_video(path) as video, VideoWriter(output, video.info, EncodeOptions()) as writer:
+        for frame in video:
+            writer.write(frame)
+        writer.finish()
+    checks = {check.name: check for check in verify_video(path, output).checks}
+    assert checks["frames"].kept
+    assert checks["times"].kept
 
 
 def test_frames_hidden_by_an_edit_list_stay_hidden(tmp_path: Path) -> None:
