@@ -28,9 +28,7 @@ def seeds(folder: Path) -> list[Path]:
             chapters=[(0.0, 0.5, "first"), (0.5, 1.2, "second")],
             tags={"title": "a film"},
         ),
-        make_clip(
-            folder / "c.avi", frames=30, codec="mpeg4", audio=True, audio_codec="pcm_s16le"
-        ),
+        make_clip(folder / "c.avi", frames=30, codec="mpeg4", audio=True, audio_codec="pcm_s16le"),
         make_clip(folder / "d.ts", frames=30, audio=True, options={"bf": "2", "g": "10"}),
     ]
 
