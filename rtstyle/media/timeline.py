@@ -6,6 +6,8 @@ from fractions import Fraction
 
 _DISCONTINUITY_SECONDS = 1
 """A jump back by more than this is a new clock (two recordings joined), not a wrong stamp."""
+_LONGEST_STILL_SECONDS = 6 * 3600
+"""No picture stands that long before the last; mp4 holds less than seven hours at 90 kHz."""
 
 
 class Timeline:
@@ -15,6 +17,7 @@ class Timeline:
     so that the next frame usually keeps its own time. After a jump back by more than a second all
     later frames move with the jump. One stamp that lies more than a second off, while the one after
     it is where it should be, counts as missing: in a damaged file it would move the rest by hours.
+    So do several in a row, and a last one, that lie six hours ahead.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
@@ -22,6 +25,7 @@ class Timeline:
         self.repaired = 0
         self._step = max(1, round(1 / (time_base * (rate or 25))))
         self._jump = max(1, int(_DISCONTINUITY_SECONDS / time_base))
+        self._longest = int(_LONGEST_STILL_SECONDS / time_base)
         self._last: int | None = None
         self._offset = 0
 
@@ -41,9 +45,12 @@ class Timeline:
             self._last = last + self._step
             return self._last
         placed = pts + self._offset
-        if following is not None and self._is_wild(placed, following + self._offset):
+        after = None if following is None else following + self._offset
+        if self._is_wild(placed, after):
             self.repaired += 1
-            self._last = max(last + 1, min(last + self._step, following + self._offset - 1))
+            self._last = last + self._step
+            if after is not None and last + 1 < after <= self._last:
+                self._last = after - 1
             return self._last
         if placed <= last:
             self.repaired += 1
@@ -55,8 +62,13 @@ class Timeline:
         self._last = placed
         return placed
 
-    def _is_wild(self, placed: int, following: int) -> bool:
+    def _is_wild(self, placed: int, following: int | None) -> bool:
         assert self._last is not None
+        if placed - self._last > self._longest:
+            # Unless the picture after it has the new clock too.
+            return following is None or not 0 < following - placed <= self._jump
+        if following is None:
+            return False
         if not self._last < following <= self._last + self._jump:
             return False
         return placed - following > self._jump or self._last - placed > self._jump

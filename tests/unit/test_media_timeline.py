@@ -72,6 +72,19 @@ def test_what_follows_a_gap_or_a_new_clock_tells_it_from_a_wild_stamp() -> None:
         assert [line.place(*pair) for pair in pairs] == wanted
 
 
+def test_stamps_of_other_days_are_wild_unless_they_go_on_from_there() -> None:
+    day = 12800 * 3600 * 24
+    for stamps, wanted in (
+        ([0, STEP, day], [0, STEP, 2 * STEP]),
+        ([0, STEP, 3 * day, day, 4 * STEP], [0, STEP, 2 * STEP, 3 * STEP, 4 * STEP]),
+        ([0, STEP, day, day], [0, STEP, 2 * STEP, 3 * STEP]),
+        ([0, STEP, day, day + STEP], [0, STEP, day, day + STEP]),
+    ):
+        line = Timeline(FINE, Fraction(25))
+        pairs = itertools.zip_longest(stamps, stamps[1:])
+        assert [line.place(*pair) for pair in pairs] == wanted
+
+
 def test_lost_frames_without_times_leave_a_gap() -> None:
     line = Timeline(FINE, Fraction(25))
     line.place(None)
