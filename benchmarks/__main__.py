@@ -119,7 +119,7 @@ def video(
     type=click.IntRange(min=2),
     help="The two lengths.",
 )
-@click.option("--size", default="160x90", show_default=True, type=SizeType())
+@click.option("--size", default="96x54", show_default=True, type=SizeType())
 def memory(*, style: str | None, frames: tuple[int, int], size: Size, record: Path | None) -> None:
     """Peak memory, open files and disk of a conversion at two lengths, each in a fresh process."""
     measure_memory(style=style, frames=frames, size=size, record=record, command=_command())

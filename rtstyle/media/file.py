@@ -20,6 +20,7 @@ from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, r
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.streams import (
     duration_seconds,
+    end_pts,
     list_streams,
     open_container,
     pick_video,
@@ -112,7 +113,11 @@ class VideoFile:
             )
         self._stored = Size(first.width, first.height)
         self._info = _describe(container, stream, first)
-        self._timeline = Timeline(self._info.time_base, self._info.average_rate)
+        self._timeline = Timeline(
+            self._info.time_base,
+            self._info.average_rate,
+            ends=end_pts(container, stream, first.pts),
+        )
         self._note_losses(first)
         self._frames = self._iterate(first)
 

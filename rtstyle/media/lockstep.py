@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from rtstyle.media.decode import Decoder, placed
-from rtstyle.media.streams import open_container, pick_video, shown
+from rtstyle.media.streams import end_pts, open_container, pick_video, shown
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import Limits
 
@@ -37,7 +37,11 @@ class Film:
                 self._container, stream, name=shown(path), max_failures=limits.max_decode_failures
             )
             self.tick = stream.time_base or Fraction(1, 1000)
-            self._timeline = Timeline(self.tick, stream.average_rate or stream.guessed_rate)
+            self._timeline = Timeline(
+                self.tick,
+                stream.average_rate or stream.guessed_rate,
+                ends=end_pts(self._container, stream, stream.start_time),
+            )
         except BaseException:
             self._container.close()
             raise

@@ -222,6 +222,15 @@ def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | No
     return min(tagged, whole)
 
 
+def end_pts(container: InputContainer, stream: Stream, start: int | None) -> int | None:
+    """The pts at which the header says that a stream ends, ``start`` being its first one; None
+    where it does not say how long the stream is."""
+    seconds = duration_seconds(container, stream)
+    if seconds is None or stream.time_base is None:
+        return None
+    return (start or 0) + int(seconds / stream.time_base)
+
+
 def _tagged_seconds(stream: Stream) -> Fraction | None:
     for key, value in stream.metadata.items():
         # A tag in a language is named "DURATION-eng".

@@ -7,7 +7,8 @@ from fractions import Fraction
 _DISCONTINUITY_SECONDS = 1
 """A jump back by more than this is a new clock (two recordings joined), not a wrong stamp."""
 _LONGEST_STILL_SECONDS = 6 * 3600
-"""No picture stands that long before the last; mp4 holds less than seven hours at 90 kHz."""
+"""A picture that stands longer, past the end that the header promises, has a neighbour with a wild
+stamp; mp4 holds less than seven hours at 90 kHz."""
 
 
 class Timeline:
@@ -17,14 +18,18 @@ class Timeline:
     so that the next frame usually keeps its own time. After a jump back by more than a second all
     later frames move with the jump. One stamp that lies more than a second off, while the one after
     it is where it should be, counts as missing: in a damaged file it would move the rest by hours.
-    So do several in a row, and a last one, that lie six hours ahead.
+    So do several in a row, and a last one, that lie hours behind the end of which the header tells.
     """
 
-    def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
-        """``rate`` in frames a second; 25 is taken where it is unknown."""
+    def __init__(
+        self, time_base: Fraction, rate: Fraction | None, *, ends: int | None = None
+    ) -> None:
+        """``rate`` in frames a second; 25 is taken where it is unknown. ``ends`` is the pts at
+        which the header says that the pictures end."""
         self.repaired = 0
         self._step = max(1, round(1 / (time_base * (rate or 25))))
         self._jump = max(1, int(_DISCONTINUITY_SECONDS / time_base))
+        self._ends = ends
         self._longest = int(_LONGEST_STILL_SECONDS / time_base)
         self._last: int | None = None
         self._offset = 0
@@ -64,7 +69,8 @@ class Timeline:
 
     def _is_wild(self, placed: int, following: int | None) -> bool:
         assert self._last is not None
-        if placed - self._last > self._longest:
+        late = self._ends is not None and placed - self._offset > self._ends
+        if late and placed - self._last > self._longest:
             # Unless the picture after it has the new clock too.
             return following is None or not 0 < following - placed <= self._jump
         if following is None:

@@ -80,9 +80,18 @@ def test_stamps_of_other_days_are_wild_unless_they_go_on_from_there() -> None:
         ([0, STEP, day, day], [0, STEP, 2 * STEP, 3 * STEP]),
         ([0, STEP, day, day + STEP], [0, STEP, day, day + STEP]),
     ):
-        line = Timeline(FINE, Fraction(25))
+        line = Timeline(FINE, Fraction(25), ends=6 * STEP)
         pairs = itertools.zip_longest(stamps, stamps[1:])
         assert [line.place(*pair) for pair in pairs] == wanted
+
+
+@pytest.mark.parametrize("ends", [None, 12800 * 3600 * 48])
+def test_a_still_of_a_day_of_which_the_header_knows_is_left_alone(ends: int | None) -> None:
+    day = 12800 * 3600 * 24
+    line = Timeline(FINE, Fraction(25), ends=ends)
+    stamps = [0, day, 2 * day]
+    pairs = itertools.zip_longest(stamps, stamps[1:])
+    assert [line.place(*pair) for pair in pairs] == stamps
 
 
 def test_lost_frames_without_times_leave_a_gap() -> None:
