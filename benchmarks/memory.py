@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lanes import run_lane
+from benchmarks.lanes import watch_lane
 from benchmarks.material import draw_clip, random_pack
 from benchmarks.record import heading, table, write_record
 from rtstyle.types import Size
@@ -76,8 +76,8 @@ def measure_memory(
             output = folder / str(count) / "out.mp4"
             output.parent.mkdir()
             watch = Watch(output.parent)
-            found = run_lane(
-                "rtstyle_video", watch=watch, clip=str(clip), output=str(output), style=style
+            found = watch_lane(
+                watch, "rtstyle_video", clip=str(clip), output=str(output), style=style
             )
             if found["frames"] != count:
                 raise RuntimeError(f"{found['frames']} frames came out of {count}")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -19,13 +19,14 @@ from av.video.stream import VideoStream
 from rtstyle.backends import FakeStylizer
 from rtstyle.errors import CorruptInput, EncoderUnavailable, LimitExceeded, OutputError
 from rtstyle.media import codecs
+from rtstyle.media.pictures import add_pictures
 from rtstyle.pipeline import Progress, stylize_video
 from rtstyle.types import Limits, RunReport
 from tests.clips import audio_packets, make_clip, moving_picture, read_frames, video_pts
 from tests.remux import AnyPacket, remux
 
 
-def convert(source: Path, output: Path, **options: Any) -> RunReport:  # noqa: ANN401 - see below
+def convert(source: Path, output: Path, **options: Any) -> RunReport:  # noqa: ANN401 - as it is
     """``options`` are whatever stylize_video takes; the pictures are encoded as they are."""
     with FakeStylizer() as stylizer:
         return stylize_video(
@@ -39,7 +40,7 @@ def names(folder: Path) -> list[str]:
 
 def ruined(packet: AnyPacket) -> AnyPacket:
     """The packet's time with bytes that no decoder takes."""
-    wrong = cast(AnyPacket, Packet(b"\xff\xd8nothing like a picture" * 4))
+    wrong: AnyPacket = Packet(b"\xff\xd8nothing like a picture" * 4)
     wrong.pts, wrong.dts, wrong.time_base = packet.pts, packet.dts, packet.time_base
     wrong.duration = packet.duration
     return wrong
@@ -245,10 +246,7 @@ def test_an_encoder_that_fails_midway_leaves_no_file_under_the_name(
         stream, to_picture = add_pictures(*arguments, **options)
         return Failing(stream), to_picture
 
-    from rtstyle.media import encode
-
-    add_pictures = encode.add_pictures
-    monkeypatch.setattr(encode, "add_pictures", failing)
+    monkeypatch.setattr("rtstyle.media.encode.add_pictures", failing)
     with pytest.raises(OutputError, match=r"out\.mp4.*device is gone") as caught:
         convert(clip, output, overwrite=True)
     assert caught.value.exit_code == 4

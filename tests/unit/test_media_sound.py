@@ -88,7 +88,7 @@ LAYOUTS = ["mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1"]
 
 
 def interleaved(path: Path) -> npt.NDArray[np.float32]:
-    """The first sound, ``(samples, channels)``; read packed, since PyAV cannot take eight planes."""
+    """The first sound, ``(samples, channels)``; packed, since PyAV cannot take eight planes."""
     pieces = []
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
