@@ -20,6 +20,7 @@ import av
 
 from rtstyle.backends.fake import FakeStylizer
 from rtstyle.errors import RtstyleError
+from rtstyle.media import verify_video
 from rtstyle.pipeline import stylize_video
 from rtstyle.types import Limits
 
@@ -53,6 +54,12 @@ def convert(order: dict[str, str]) -> dict[str, Any]:
         }
     except Exception:
         return {"state": "unexpected", "message": traceback.format_exc()}
+    try:
+        checks = {check.name: check for check in verify_video(source, output, limits=LIMITS).checks}
+    except RtstyleError as error:
+        return {"state": "unexpected", "message": f"verify: {error}"}
+    except Exception:
+        return {"state": "unexpected", "message": traceback.format_exc()}
     times = stored_times(output)
     return {
         "state": "done",
@@ -64,6 +71,9 @@ def convert(order: dict[str, str]) -> dict[str, Any]:
         "decode_failures": report.decode_failures,
         "loss": report.finished_with_loss,
         "notes": report.notes,
+        # Not whether they are kept: where a damaged header puts thousands of frames into a second,
+        # milliseconds are too coarse for their times.
+        "verify_frames": checks["frames"].detail.startswith(f"{len(times)} in both"),
     }
 
 

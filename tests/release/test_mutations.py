@@ -119,6 +119,8 @@ def fault_of(found: dict[str, Any], folder: Path, output: Path) -> str | None:
                 return f"{found['frames_in']} frames read, {found['frames_out']} written"
             if not found["times_grow"]:
                 return "times do not grow"
+            if not found["verify_frames"]:
+                return "verify finds more or fewer frames in the input than in the output"
             return None if left == [output.name] else f"left behind: {left}"
         case "refused":
             if "\n" in found["message"]:
@@ -200,6 +202,7 @@ def test_damaged_clips_end_in_frames_or_in_one_line(tmp_path: Path) -> None:
         f"{peak // 2**20} MiB, {silent} shorter without a word\n"
     )
     assert not findings, "\n".join([f"kept in {CRASHERS}:", *map(str, findings)])
-    # Else the files were too damaged to prove anything, or not at all.
-    assert ends["done"] > COUNT // 4
-    assert len(ends) > 1
+    if COUNT >= 100:
+        # Else the files were too damaged to prove anything, or not at all.
+        assert ends["done"] > COUNT // 4
+        assert len(ends) > 1
