@@ -313,7 +313,7 @@ class SourceCompanions:
         failures = 0
         while failures < 2 and len(done) < len(wanted):
             try:
-                with closing(packets_of(self._container, *wanted)) as packets:
+                with closing(self._packets(self._container, wanted)) as packets:
                     for packet in packets:
                         failures = 0
                         time = _seconds(packet)
@@ -350,6 +350,11 @@ class SourceCompanions:
     def _is_early(self, packet: AnyPacket, time: Fraction | None) -> bool:
         copied = self._mode == "copy" and packet.stream.type == "audio"
         return copied and time is not None and self._begin is not None and time < self._begin
+
+    def _packets(
+        self, container: InputContainer, streams: list[Stream]
+    ) -> Generator[AnyPacket, None, None]:
+        yield from packets_of(container, *streams)
 
     def _seek(self, seconds: Fraction) -> None:
         assert self._container is not None
