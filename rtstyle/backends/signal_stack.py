@@ -1,8 +1,8 @@
 """Keeping a thread's alternate signal stack its own, round a library that replaces it.
 
-Python runs signal handlers with SA_ONSTACK. A library that sets a stack by ``sigaltstack`` and frees
-it later, in another order than it was set, leaves the thread with memory that is gone, and the next
-signal ends the process.
+Python runs signal handlers with SA_ONSTACK. A library that sets a stack by ``sigaltstack`` and
+frees it later, in another order than it was set, leaves the thread with memory that is gone, and
+the next signal ends the process.
 """
 
 from __future__ import annotations

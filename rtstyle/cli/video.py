@@ -47,7 +47,11 @@ is that of the first.
 
 Ctrl-C stops the run and keeps what was done, with its sound, beside OUTPUT: painted.partial.mp4
 for painted.mp4 (painted.partial-2.mp4 where that is taken, unless --overwrite is given). Ctrl-C
-a second time stops at once and keeps nothing. OUTPUT itself is there only once it is whole.
+a second time stops at once. OUTPUT itself is there only once it is whole.
+
+
+After Ctrl-C, a crash, a full disk or a power cut the same command with --resume goes on where the
+run was: what is done lies in painted.mp4.parts until the film is whole.
 
 Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost,
 130 interrupted.
@@ -65,6 +69,7 @@ class Choice:
     """codec, quality, preset and audio."""
     start: Fraction | None
     end: Fraction | None
+    resume: bool = False
 
     @property
     def options(self) -> EncodeOptions:
@@ -131,6 +136,12 @@ class Choice:
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT (and the report) if it is there.")
 @click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a run of the same command that was killed or stopped, behind the last part "
+    "that is whole. In an output folder, what is there already is left alone.",
+)
+@click.option(
     "--skip-existing",
     is_flag=True,
     help="Leave alone what is in the output folder already, and convert the rest.",
@@ -170,6 +181,7 @@ def video(
     container: str | None,
     overwrite: bool,
     skip_existing: bool,
+    resume: bool,
     preview_count: int | None,
     report_file: Path | None,
 ) -> None:
@@ -184,6 +196,7 @@ def video(
         preview=preview_count is not None,
         container=container is not None,
         skip_existing=skip_existing,
+        resume=resume,
         report=report_file is not None,
     )
     choice = Choice(
@@ -198,6 +211,7 @@ def video(
         },
         start=start,
         end=end,
+        resume=resume,
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
@@ -211,7 +225,8 @@ def video(
             Path(output),
             container=container,
             overwrite=overwrite,
-            skip_existing=skip_existing,
+            # A run that is gone on with made those that are there.
+            skip_existing=skip_existing or resume,
             report_file=report_file,
         )
     else:
@@ -235,13 +250,21 @@ def means_folder(sources: tuple[Path, ...], output: str) -> bool:
 
 
 def _check_together(
-    *, many: bool, preview: bool, container: bool, skip_existing: bool, report: bool
+    *,
+    many: bool,
+    preview: bool,
+    container: bool,
+    skip_existing: bool,
+    resume: bool,
+    report: bool,
 ) -> None:
     """Refuse options that would have no effect."""
     if container and not (many or preview):
         raise UsageError("--container is for an output folder; a file's own ending chooses")
     if skip_existing and not many:
         raise UsageError("--skip-existing is for an output folder; leave it out")
+    if resume and preview:
+        raise UsageError("--preview leaves nothing to resume; leave --resume out")
     if report and preview:
         raise UsageError("--preview converts nothing to report; leave --report out")
 
@@ -260,6 +283,7 @@ def _one(
             **choice.encoding,
             start=choice.start,
             end=choice.end,
+            resume=choice.resume,
             overwrite=overwrite,
             progress=display,
             on_backend=_say_backend,
@@ -325,6 +349,7 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
                 **choice.encoding,
                 start=choice.start,
                 end=choice.end,
+                resume=choice.resume,
                 overwrite=overwrite,
                 stylizer=stylizer,
             )

@@ -1,13 +1,24 @@
 """Pixels in, pixels out: files and pictures, read and written. Knows no net and no style."""
 
 from rtstyle.media.clip import write_clip
-from rtstyle.media.codecs import EncodeOptions, encoders
-from rtstyle.media.encode import VideoWriter
+from rtstyle.media.codecs import EncodeOptions, encoders, software_versions
+from rtstyle.media.encode import FrameClock, VideoWriter
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
+from rtstyle.media.film import FilmFile, rehearse, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.image import check_image_output, read_image, write_image
-from rtstyle.media.output import check_container, check_output
+from rtstyle.media.mark import Mark
+from rtstyle.media.output import PartFile, check_container, check_output, is_disk_full
+from rtstyle.media.pictures import stored_otherwise
+from rtstyle.media.segment import (
+    SegmentFacts,
+    SegmentFile,
+    SegmentJoiner,
+    SegmentWriter,
+    find_pictures,
+    is_whole,
+)
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
 from rtstyle.media.weigh import Extent, Weight, measure_extent, weigh
@@ -16,8 +27,16 @@ __all__ = [
     "VIDEO_ENDINGS",
     "EncodeOptions",
     "Extent",
+    "FilmFile",
+    "FrameClock",
     "FrameSink",
     "FrameSource",
+    "Mark",
+    "PartFile",
+    "SegmentFacts",
+    "SegmentFile",
+    "SegmentJoiner",
+    "SegmentWriter",
     "VideoFile",
     "VideoWriter",
     "Weight",
@@ -26,10 +45,17 @@ __all__ = [
     "check_output",
     "encoders",
     "ending_for",
+    "find_pictures",
     "find_videos",
+    "is_disk_full",
+    "is_whole",
     "measure_extent",
     "open_video",
     "read_image",
+    "rehearse",
+    "software_versions",
+    "stored_otherwise",
+    "tick_of",
     "verify_video",
     "weigh",
     "write_clip",

@@ -193,5 +193,10 @@ def opens_here(codec: str) -> bool:
     return _opens(CODECS[codec].library)
 
 
+def software_versions() -> dict[str, str]:
+    """Versions of what decodes and encodes here, by its name."""
+    return {"version of FFmpeg": av.ffmpeg_version_info, "version of av": av.__version__}
+
+
 def _one_of(names: tuple[str, ...]) -> str:
     return ", ".join(names[:-1]) + " or " + names[-1]

@@ -135,6 +135,11 @@ class SourceCompanions:
         return tuple(stream.codec_context.sample_rate for stream in self._sounds)
 
     @property
+    def still_bytes(self) -> int:
+        """Bytes of what lies in no time: covers, attached files."""
+        return sum(len(extra.data) for extra in self._extras)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """One sentence per stream left behind and per repair."""
         notes = list(self._notes)

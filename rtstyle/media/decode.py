@@ -26,6 +26,8 @@ class Decoder:
     ) -> None:
         self.failures = 0
         """Packets that could not be read or decoded so far."""
+        self.failures_passed: int | None = None
+        """Those before the picture that ``placed``, which reads one ahead, gave last."""
         self.late_streams = False
         """Whether a stream was met that the file did not show when it was opened."""
         self._container = container
@@ -34,6 +36,11 @@ class Decoder:
         self._max_failures = max_failures
         self._failed_in_a_row = 0
         self._lost_untimed = 0
+
+    @property
+    def failures_before(self) -> int:
+        """Packets that failed before the picture that was given last."""
+        return self.failures if self.failures_passed is None else self.failures_passed
 
     def take_lost(self) -> int:
         """How many packets without a pts were lost since the last call."""
@@ -131,12 +138,14 @@ def placed(
 ) -> Generator[tuple[VideoFrame, int], None, None]:
     """Each picture with the time at which it is shown; reads one picture ahead."""
     held: VideoFrame | None = None
-    lost = 0
+    lost, failures = 0, decoder.failures
     for picture in pictures:
         if held is not None:
+            decoder.failures_passed = failures
             yield held, _place(timeline, held, lost, picture.pts)
-        held, lost = picture, decoder.take_lost()
+        held, lost, failures = picture, decoder.take_lost(), decoder.failures
     if held is not None:
+        decoder.failures_passed = failures
         yield held, _place(timeline, held, lost, None)
 
 

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
 from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.decode import Decoder, placed
+from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.streams import (
     duration_seconds,
     end_pts,
@@ -49,15 +50,17 @@ def open_video(
     *,
     start: Fraction | None = None,
     end: Fraction | None = None,
+    after: Mark | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> VideoFile:
     """Open a video file and decode its first picture.
 
     ``start`` and ``end`` are seconds on the clip's own timeline, whose zero is its first picture;
-    frames with ``start <= t < end`` are given. Raises NotAVideo, NoVideoStream, CorruptInput,
+    frames with ``start <= t < end`` are given. ``after`` is a mark that an earlier reading with the
+    same range made: only what follows it is given. Raises NotAVideo, NoVideoStream, CorruptInput,
     LimitExceeded, and UsageError for a range that cannot hold a frame.
     """
-    return VideoFile(path, start=start, end=end, limits=limits)
+    return VideoFile(path, start=start, end=end, after=after, limits=limits)
 
 
 class VideoFile:
@@ -74,14 +77,18 @@ class VideoFile:
         *,
         start: Fraction | None = None,
         end: Fraction | None = None,
+        after: Mark | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         _check_range(start, end)
-        self._name = shown(path)
+        self._path, self._name = path, shown(path)
         self._start, self._end, self._limits = start, end, limits
+        self._after = after
+        self._tail = Tail()
         self._notes: list[str] = []
         self._size_changed = False
         self._to_rgb = ToRgb()
+        self._given = 0
         self._frames: Generator[Frame, None, None] | None = None
         self._pictures: Generator[VideoFrame, None, None] | None = None
         self._container: InputContainer | None = open_container(path, max_pixels=limits.max_pixels)
@@ -113,11 +120,8 @@ class VideoFile:
             )
         self._stored = Size(first.width, first.height)
         self._info = _describe(container, stream, first)
-        self._timeline = Timeline(
-            self._info.time_base,
-            self._info.average_rate,
-            ends=end_pts(container, stream, first.pts),
-        )
+        self._ends = end_pts(container, stream, first.pts)
+        self._timeline = self._new_timeline()
         self._note_losses(first)
         self._frames = self._iterate(first)
 
@@ -134,6 +138,25 @@ class VideoFile:
             decode_failures=self._decoder.failures,
             repaired_timestamps=self._timeline.repaired,
             notes=(*self._notes, *(late if self._decoder.late_streams else ())),
+        )
+
+    def mark(self) -> Mark:
+        """The place after the frame that was given last; for the thread that reads the frames.
+
+        Raises ValueError before the first.
+        """
+        last = self._timeline.last
+        if not self._given or last is None:
+            raise ValueError("there is no place to mark before the first frame")
+        return Mark(
+            frames=self._given,
+            stamps=self._tail.stamps,
+            crc32=self._tail.crc32,
+            last=last,
+            offset=self._timeline.offset,
+            repaired=self._timeline.repaired,
+            failures=self._decoder.failures_before,
+            notes=tuple(self._notes),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -164,24 +187,107 @@ class VideoFile:
 
     def _iterate(self, first: VideoFrame) -> Generator[Frame, None, None]:
         info, time_base = self._info, self._info.time_base
-        index = 0
-        for picture, pts in self._timed(first):
+        pictures = self._timed(first)
+        if self._after is not None:
+            pictures = self._following(first, self._after)
+        for picture, pts in pictures:
             seconds = (pts - info.start_pts) * time_base
             if self._start is not None and seconds < self._start:
                 continue
             if self._end is not None and seconds >= self._end:
                 break
-            self._check_length(index, seconds - (self._start or 0))
+            self._check_length(self._given, seconds - (self._start or 0))
+            pixels = self._upright(picture, seconds)
+            self._tail.add(picture.pts, pixels)
+            self._given += 1
             yield Frame(
-                pixels=self._upright(picture, seconds),
+                pixels=pixels,
                 pts=pts,
                 time_base=time_base,
                 duration=picture.duration or None,
-                index=index,
+                index=self._given - 1,
             )
-            index += 1
-        if index == 0:
+        if self._given == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
+
+    def _following(self, first: VideoFrame, mark: Mark) -> Iterator[tuple[VideoFrame, int]]:
+        """What follows a mark: found by a seek, or else by reading from the start."""
+        finder, wanted = Finder(mark), mark.stamps[0]
+        seeks = finder.possible and wanted is not None and self._decoder.seek(wanted)
+        if seeks and wanted is not None:
+            assert self._pictures is not None
+            self._pictures.close()
+            margin = int(_WORTH_SEEKING / self._info.time_base)
+            self._pictures = self._decoder.pictures_around(wanted - margin, self._info.start_pts)
+            for picture in self._pictures:
+                if self._is_there(finder, picture):
+                    self._decoder.take_lost()
+                    self._decoder.failures = mark.failures
+                    self._timeline.go_on(last=mark.last, offset=mark.offset, repaired=mark.repaired)
+                    yield from self._go_on(mark)
+                    return
+        self._reopen()
+        yield from self._counted(mark)
+
+    def _is_there(self, finder: Finder, picture: VideoFrame) -> bool:
+        def pixels() -> Pixels:
+            pixels = self._upright(picture, Fraction(0))
+            self._tail.add(picture.pts, pixels)
+            return pixels
+
+        return finder.is_there(picture.pts, pixels)
+
+    def _go_on(self, mark: Mark) -> Iterator[tuple[VideoFrame, int]]:
+        self._given = mark.frames
+        self._notes.extend(note for note in mark.notes if note not in self._notes)
+        assert self._pictures is not None
+        yield from placed(self._decoder, self._pictures, self._timeline)
+
+    def _counted(self, mark: Mark) -> Iterator[tuple[VideoFrame, int]]:
+        """What follows a mark, by reading all that lies before it."""
+        assert self._pictures is not None
+        first = next(self._pictures, None)
+        frames = None if first is None else self._timed(first)
+        passed = 0
+        for picture, pts in frames or ():
+            seconds = (pts - self._info.start_pts) * self._info.time_base
+            if self._start is not None and seconds < self._start:
+                continue
+            passed += 1
+            if passed > mark.frames - len(mark.crc32):
+                self._tail.add(picture.pts, self._upright(picture, seconds))
+            if passed == mark.frames:
+                break
+        if passed < mark.frames or self._tail.crc32 != mark.crc32:
+            raise CorruptInput(
+                f"{self._name}: it does not decode to the pictures that an earlier run read from "
+                "it; start over with --overwrite"
+            )
+        self._given = mark.frames
+        assert frames is not None
+        yield from frames
+
+    def _reopen(self) -> None:
+        """Begin again at the start, whatever a seek did."""
+        if self._pictures is not None:
+            self._pictures.close()
+        if self._container is not None:
+            self._container.close()
+        self._container = open_container(self._path, max_pixels=self._limits.max_pixels)
+        stream = pick_video(self._container, self._name)
+        stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
+        self._decoder = Decoder(
+            self._container,
+            stream,
+            name=self._name,
+            max_failures=self._limits.max_decode_failures,
+        )
+        self._pictures = self._decoder.pictures()
+        self._timeline = self._new_timeline()
+        self._tail = Tail()
+
+    def _new_timeline(self) -> Timeline:
+        return Timeline(self._info.time_base, self._info.average_rate, ends=self._ends)
 
     def _timed(self, first: VideoFrame) -> Iterator[tuple[VideoFrame, int]]:
         assert self._pictures is not None

@@ -79,6 +79,20 @@ class Timeline:
             return False
         return placed - following > self._jump or self._last - placed > self._jump
 
+    @property
+    def last(self) -> int | None:
+        """The time given last."""
+        return self._last
+
+    @property
+    def offset(self) -> int:
+        """By how much jumps of the clock have moved all times since."""
+        return self._offset
+
+    def go_on(self, *, last: int, offset: int, repaired: int) -> None:
+        """Take up where another timeline of the same film was."""
+        self._last, self._offset, self.repaired = last, offset, repaired
+
     def skip(self) -> None:
         """Leave room for a frame that was lost and had no pts of its own."""
         if self._last is not None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
-from rtstyle.media.sink import FrameSink
 from rtstyle.pipeline.stage import StageClosedError, prefetch
 from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
 from rtstyle.types import Frame, Pixels
@@ -18,6 +18,14 @@ from rtstyle.types import Frame, Pixels
 QUEUE_DEPTH = 4
 """Frames that wait before the net and before the encoder: enough to bridge the encoder's uneven
 pace, few enough that a 4K job holds some 200 MB of them."""
+
+
+class FrameWriter(Protocol):
+    """Takes frames: a FrameSink, or a part of one."""
+
+    def write(self, frame: Frame) -> None:
+        """Take one frame; its pts must be greater than the last one's."""
+        ...
 
 
 @dataclass(slots=True)
@@ -33,12 +41,13 @@ class ConversionStats:
 
 def convert(
     source: Iterable[Frame],
-    sink: FrameSink,
+    sink: FrameWriter,
     paint: Callable[[Pixels], Pixels],
     *,
     batch: int = 1,
     stats: ConversionStats,
     frames_expected: int | None = None,
+    frames_before: int = 0,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> bool:
@@ -50,12 +59,13 @@ def convert(
     the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
     and ``progress`` (called once before the first and after each frame) needs no lock. Whatever
     any stage raises is raised here once both threads have ended. Once ``stop`` is set, the frame
-    that is being written is the last. The sink is neither finished nor aborted.
+    that is being written is the last. The sink is neither finished nor aborted. ``frames_before``
+    of those expected were done by an earlier run.
     """
-    meter = ProgressMeter(frames_expected)
+    meter = ProgressMeter(frames_expected, frames_before=frames_before)
     stop = stop or threading.Event()
     if progress is not None:
-        progress(meter.at(0))
+        progress(meter.at(frames_before))
     with (
         prefetch(stats.decode.watch(source), QUEUE_DEPTH, name="decode", stop=stop) as frames,
         prefetch(
@@ -68,7 +78,7 @@ def convert(
                     sink.write(frame)
                 stats.shown_until = (frame.pts + (frame.duration or 0)) * frame.time_base
                 if progress is not None:
-                    progress(meter.at(stats.encode.items))
+                    progress(meter.at(frames_before + stats.encode.items))
         except StageClosedError:
             return False
     return True

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video
+from rtstyle.media import EncodeOptions, check_output
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
-from rtstyle.pipeline.convert import ConversionStats, convert
+from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
+from rtstyle.pipeline.segments import SEGMENT_FRAMES
 from rtstyle.pipeline.stats import Progress
+from rtstyle.pipeline.work import Work, asked_of
 from rtstyle.types import (
     DEFAULT_LIMITS,
     BackendInfo,
@@ -50,11 +52,13 @@ def stylize_video(
     start: Seconds | None = None,
     end: Seconds | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[Progress], None] | None = None,
     on_backend: Callable[[BackendInfo], None] | None = None,
     stylizer: Stylizer | None = None,
     keep_partial: bool = True,
+    segment_frames: int = SEGMENT_FRAMES,
 ) -> RunReport:
     """Stylize the video ``source`` into the file ``output``, with its sound, and report.
 
@@ -70,27 +74,45 @@ def stylize_video(
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
 
+    Pictures are encoded in segments of ``segment_frames``, kept beside the output in
+    ``<name>.parts`` until the film is put together. Whatever ends the run before, the same call
+    with ``resume`` goes on behind the last whole segment, to the same frames at the same times; a
+    source or setting that is another one is refused by name. Without ``resume`` segments of an
+    earlier run are refused too, and with ``overwrite`` replaced.
+
     The first Ctrl-C ends the run after the frame in work: what was done is kept, with its sound,
     as ``<stem>.partial<ext>`` beside the output, and Interrupted (a KeyboardInterrupt) says so;
     where that name is taken a number is added, or with ``overwrite`` it is replaced. The second
-    Ctrl-C ends it at once and keeps nothing, as the first does without ``keep_partial``. A
+    Ctrl-C ends it at once and makes no such file, as the first does without ``keep_partial``. A
     program with a handler of its own for the signal is not disturbed: what that raises ends the
     run, and nothing is kept.
 
     Raises UsageError, InputError, OutputError, ModelError and BackendError. What can be refused
     is refused before anything is decoded or loaded. A failed run leaves nothing under the name
-    of the output, and an existing file there as it was.
+    of the output, and an existing file there as it was; whole segments stay, for ``resume``.
     """
     source, output = Path(source), Path(output)
     check_choice(strength=strength, backend=backend, precision=precision)
     begin, finish = checked_range(start, end)
+    if segment_frames < 1:
+        raise UsageError(f"a segment has at least one frame, got {segment_frames}")
     options = EncodeOptions(
         codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
     )
     check_output(output, source=source, overwrite=overwrite, options=options)
-    stats = ConversionStats()
+    work = Work(
+        source,
+        output,
+        options,
+        start=begin,
+        end=finish,
+        overwrite=overwrite,
+        resume=resume,
+        limits=limits,
+        segment_frames=segment_frames,
+    )
     with (
-        open_video(source, start=begin, end=finish, limits=limits) as video,
+        work,
         open_brush(
             style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
         ) as brush,
@@ -98,54 +120,41 @@ def stylize_video(
         info = brush.info(f"{backend}/{precision}")
         if on_backend is not None:
             on_backend(info)
-        batch = brush.batch_for(video.info.size)
-        brush.warm_up(video.info.size, batch=batch)
         began = time.perf_counter()
-        expected = expected_frames(video.info, begin, finish)
-        with (
-            stop_on_interrupt() as stop,
-            VideoWriter(
-                output,
-                video.info,
-                options,
-                source=source,
-                start=begin,
-                end=finish,
-                overwrite=overwrite,
-            ) as sink,
-        ):
-            if not convert(
-                video,
-                sink,
-                brush,
-                batch=batch,
-                stats=stats,
-                frames_expected=expected,
-                progress=progress,
-                stop=stop,
+        batch = brush.batch_for(work.info.size)
+        brush.warm_up(work.info.size, batch=batch)
+        work.begin(asked_of(brush.spec, strength, info), brush, batch)
+        before = work.journal.frames
+        expected = expected_frames(work.info, begin, finish)
+        stats = ConversionStats()
+        with stop_on_interrupt() as stop:
+            if not work.convert(
+                brush, batch=batch, stats=stats, expected=expected, progress=progress, stop=stop
             ):
-                raise _interrupted(sink.finish_early() if keep_partial else None, expected)
+                kept = work.finish_early() if keep_partial else None
+                raise _interrupted(kept, expected, work.journal.frames)
             with stats.encode.busy():
-                written = sink.finish()
+                written = work.finish()
         seconds = time.perf_counter() - began
     losses = losses_of(
-        video.info,
-        video.health,
-        stats.decode.items,
-        shown_until=stats.shown_until if begin is None and finish is None else None,
+        work.info,
+        work.health,
+        written.frames,
+        shown_until=work.shown_until if begin is None and finish is None else None,
     )
+    new = written.frames - before
     return RunReport(
         input=str(source),
         output=written.path,
         style=brush.spec.name,
-        size=video.info.size,
-        frames_in=stats.decode.items,
+        size=work.info.size,
+        frames_in=before + stats.decode.items,
         frames_out=written.frames,
-        dropped=stats.decode.items - written.frames,
-        decode_failures=video.health.decode_failures,
-        repaired_timestamps=video.health.repaired_timestamps,
+        dropped=before + stats.decode.items - written.frames,
+        decode_failures=work.health.decode_failures,
+        repaired_timestamps=work.health.repaired_timestamps,
         seconds=seconds,
-        fps=written.frames / seconds if seconds > 0 else 0.0,
+        fps=new / seconds if seconds > 0 else 0.0,
         latency_p50_ms=1000 * stats.stylize.latencies.percentile(0.50),
         latency_p95_ms=1000 * stats.stylize.latencies.percentile(0.95),
         backend=info,
@@ -154,18 +163,21 @@ def stylize_video(
             "stylize": stats.stylize.busy_seconds,
             "encode": stats.encode.busy_seconds,
         },
-        notes=(*losses, *repairs(video.health), *written.notes),
+        notes=(*losses, *work.journal.notes, *repairs(work.health), *written.notes),
         finished_with_loss=bool(losses),
     )
 
 
-def _interrupted(kept: SinkReport | None, expected: int | None) -> KeyboardInterrupt:
+def _interrupted(
+    kept: SinkReport | None, expected: int | None, resumable: int
+) -> KeyboardInterrupt:
     if kept is None:
         return KeyboardInterrupt()
     total = "" if expected is None else f" of {expected}"
+    further = f"; the same command with --resume goes on after {resumable}" if resumable else ""
     return Interrupted(
         f"interrupted after {kept.frames}{total} frames; "
-        f"what was done is kept as {Path(kept.path).name}",
+        f"what was done is kept as {Path(kept.path).name}{further}",
         kept=kept.path,
         frames=kept.frames,
     )

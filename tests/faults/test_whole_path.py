@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rtstyle.backends import FakeStylizer
-from rtstyle.errors import CorruptInput, EncoderUnavailable, LimitExceeded, OutputError
+from rtstyle.errors import CorruptInput, EncoderUnavailable, LimitExceeded, NotAVideo, OutputError
 from rtstyle.media import codecs
 from rtstyle.media.pictures import add_pictures
 from rtstyle.pipeline import Progress, stylize_video
@@ -187,16 +187,10 @@ def test_repeated_and_backward_times_do_not_end_the_run(tmp_path: Path, name: st
     )
 
 
-def _halve(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-@pytest.mark.parametrize(("change", "whole"), [(_halve, False), (Path.unlink, True)])
-def test_a_source_that_changes_meanwhile_ends_the_run_in_order(
-    tmp_path: Path, change: Callable[[Path], None], whole: bool
-) -> None:
+def changing_run(folder: Path, change: Callable[[Path], None]) -> RunReport:
+    """A conversion whose source is changed while its third frame is written."""
     source = make_clip(
-        tmp_path / "a.mkv", frames=600, size=(320, 240), options={"g": "10"}, audio=True
+        folder / "a.mkv", frames=600, size=(320, 240), options={"g": "10"}, audio=True
     )
     assert source.stat().st_size > 10**6
 
@@ -204,10 +198,20 @@ def test_a_source_that_changes_meanwhile_ends_the_run_in_order(
         if at.frames_done == 2:
             change(source)
 
-    report = convert(source, tmp_path / "out.mkv", progress=progress)
+    return convert(source, folder / "out.mkv", progress=progress)
+
+
+def test_a_source_cut_meanwhile_ends_as_one_cut_before(tmp_path: Path) -> None:
+    report = changing_run(tmp_path, lambda path: os.truncate(path, path.stat().st_size // 2))
+    assert 0 < report.frames_out < 600
     assert report.frames_out == len(read_frames(tmp_path / "out.mkv"))
-    assert report.finished_with_loss is not whole
-    assert (report.frames_out == 600) is whole
+    assert report.finished_with_loss
+
+
+def test_a_source_that_vanishes_meanwhile_is_named_and_its_frames_are_kept(tmp_path: Path) -> None:
+    with pytest.raises(NotAVideo, match=r"a\.mkv.*no such file.*600 frames are kept"):
+        changing_run(tmp_path, Path.unlink)
+    assert not (tmp_path / "out.mkv").exists()
 
 
 def test_an_encoder_that_is_not_there_is_named_with_what_is(

@@ -128,7 +128,9 @@ def fault_of(found: dict[str, Any], folder: Path, output: Path) -> str | None:
             if found["exit_code"] != 3 and "--audio" not in found["message"]:
                 # Nothing is wrong with the destination.
                 return f"{found['kind']} {found['message']!r}"
-            return None if not left else f"left behind: {left}"
+            # What is kept to go on with is named in the message.
+            kept = [f"{output.name}.parts"] if "--resume" in found["message"] else []
+            return None if left in ([], kept) else f"left behind: {left}"
         case state:
             return f"{state} {found.get('code', '')} {found.get('message', '')}"
 
@@ -175,6 +177,8 @@ def _tried(converter: Converter, one: Mutant, folder: Path) -> tuple[dict[str, A
     fault = fault_of(found, target, output)
     if fault is None and found.get("exit_code") == 4:
         # Refused for its sound: what the message advises must help.
+        shutil.rmtree(target)
+        target.mkdir()
         found = {**converter.convert(source, output, "none"), "kind": "SoundRefused"}
         fault = fault_of(found, target, output)
         if fault is None and found.get("exit_code") == 4:
