@@ -131,6 +131,8 @@ def test_an_hour_is_converted_whole_in_constant_memory(
     assert b"".join(bytes.fromhex(d) for d, _ in kept) == b"".join(
         bytes.fromhex(d) for d, _ in sound
     )
-    assert len({files for frames, _, files in samples if frames >= _SETTLED}) == 1
+    # One more or less while a segment is closed and the next begun, but never more and more.
+    half = len(samples) // 2
+    assert max(files for *_, files in samples[half:]) <= max(files for *_, files in samples[:half])
     allowed = 0.05 * settled + bytes_a_packet * (FRAMES + len(kept))
     assert most - settled < allowed, f"memory grew by {growth:.1%}"
