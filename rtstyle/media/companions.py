@@ -25,6 +25,7 @@ from rtstyle.media.streams import (
     not_carried,
     open_container,
     packet_seconds,
+    packets_of,
     pick_video,
     shown,
     start_seconds,
@@ -380,7 +381,7 @@ class SourceCompanions:
     def _packets(
         self, container: InputContainer, streams: list[Stream]
     ) -> Generator[AnyPacket, None, None]:
-        yield from container.demux(*streams)
+        yield from packets_of(container, *streams)
 
     def _seek(self, seconds: Fraction) -> None:
         assert self._container is not None

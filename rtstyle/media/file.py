@@ -22,7 +22,7 @@ from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.hidden import count_shown
 from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.reel import Reel, Shot
-from rtstyle.media.streams import duration_seconds, list_streams, shown
+from rtstyle.media.streams import duration_seconds, end_pts, list_streams, shown
 from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.types import (
     DEFAULT_LIMITS,
@@ -101,7 +101,8 @@ class VideoFile:
         first = self._reel.first
         self._stored = Size(first.width, first.height)
         self._info = _describe(self._reel.container, self._reel.stream, first)
-        self._timeline = Timeline(self._info.time_base, self._info.average_rate)
+        self._ends = end_pts(self._reel.container, self._reel.stream, first.pts)
+        self._timeline = self._new_timeline()
         self._note_losses(first)
         self._frames = self._iterate()
 
@@ -113,10 +114,11 @@ class VideoFile:
     @property
     def health(self) -> SourceHealth:
         """What had to be swallowed so far."""
+        late = ("a stream that begins in the middle of the file was not carried over",)
         return SourceHealth(
             decode_failures=self._reel.failures,
             repaired_timestamps=self._timeline.repaired,
-            notes=(*self._notes, *self._note_fields()),
+            notes=(*self._notes, *self._note_fields(), *(late if self._reel.late_streams else ())),
         )
 
     def mark(self) -> Mark:
@@ -185,12 +187,15 @@ class VideoFile:
         if self._given == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
 
+    def _new_timeline(self) -> Timeline:
+        return Timeline(self._info.time_base, self._info.average_rate, ends=self._ends)
+
     def _place(self, shot: Shot) -> tuple[int, Fraction]:
         """When a picture is shown: in ticks, and in seconds from the clip's first."""
         _, stamp = shot
         for _ in range(stamp.lost):
             self._timeline.skip()
-        pts = self._timeline.place(stamp.pts)
+        pts = self._timeline.place(stamp.pts, stamp.following)
         return pts, (pts - self._info.start_pts) * self._info.time_base
 
     def _shots(self) -> Iterator[Shot]:
@@ -225,7 +230,7 @@ class VideoFile:
 
     def _counted(self, mark: Mark) -> Iterator[Shot]:
         """What follows a mark, by its number of frames."""
-        self._tail = Tail()
+        self._tail, self._timeline = Tail(), self._new_timeline()
         shots = self._shots()
         passed = 0
         for picture, stamp in shots:

@@ -17,10 +17,10 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rtstyle.media.decode import Decoder
+from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
-from rtstyle.media.streams import open_container, pick_video, shown
+from rtstyle.media.streams import end_pts, open_container, packets_of, pick_video, shown
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import Limits
@@ -56,7 +56,11 @@ class Film:
                 self._container, stream, name=shown(path), max_failures=limits.max_decode_failures
             )
             self._tick = stream.time_base or Fraction(1, 1000)
-            self._timeline = Timeline(self._tick, stream.average_rate or stream.guessed_rate)
+            self._timeline = Timeline(
+                self._tick,
+                stream.average_rate or stream.guessed_rate,
+                ends=end_pts(self._container, stream, stream.start_time),
+            )
         except BaseException:
             self._container.close()
             raise
@@ -111,10 +115,8 @@ class Film:
     def _rest(
         self, pictures: Iterator[VideoFrame], zero: int
     ) -> Iterator[tuple[VideoFrame, int, int]]:
-        for picture in pictures:
-            for _ in range(self._decoder.take_lost()):
-                self._timeline.skip()
-            yield picture, self._timeline.place(picture.pts), zero
+        for picture, pts in placed(self._decoder, pictures, self._timeline):
+            yield picture, pts, zero
 
     def __enter__(self) -> Self:
         return self
@@ -184,7 +186,7 @@ class Announced:
                     other.discard = Discard.all
             self._seek(container, stream)
             try:
-                with closing(container.demux(stream)) as packets:  # type: ignore[type-var]
+                with closing(packets_of(container, stream)) as packets:
                     for packet in packets:
                         if packet.size == 0 and packet.dts is None:
                             continue

@@ -16,7 +16,7 @@ from av.stream import Discard, Stream
 
 from rtstyle.media.hidden import HiddenSound
 from rtstyle.media.payload import READ_ERRORS, Piece, pieces_of
-from rtstyle.media.streams import open_container, packet_seconds
+from rtstyle.media.streams import open_container, packet_seconds, packets_of
 from rtstyle.media.stretch import Window
 from rtstyle.media.tally import Extents, Tally
 
@@ -160,7 +160,7 @@ def _packets(
     failures = 0
     while failures < 2:
         try:
-            with closing(container.demux(*streams)) as packets:  # type: ignore[type-var]
+            with closing(packets_of(container, *streams)) as packets:
                 for packet in packets:
                     failures = 0
                     if packet.size:
@@ -183,7 +183,7 @@ def _lands_early(container: InputContainer, streams: list[Stream], begin: Fracti
                 stream.discard = Discard.all
         try:
             probe.seek(int((begin - _MARGIN) * av.time_base))
-            with closing(probe.demux(*wanted)) as packets:  # type: ignore[type-var]
+            with closing(packets_of(probe, *wanted)) as packets:
                 first = next((packet_seconds(packet) for packet in packets if packet.size), None)
         except READ_ERRORS:
             return False

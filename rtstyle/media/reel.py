@@ -26,6 +26,8 @@ class Stamp:
 
     pts: int | None
     """As the file has it."""
+    following: int | None
+    """That of the picture after it, where there is one that has one."""
     lost: int
     """Packets without a pts right before it that could not be decoded."""
     failures: int
@@ -71,6 +73,11 @@ class Reel:
     def failures(self) -> int:
         """Packets that could not be read or decoded so far."""
         return self._decoder.failures
+
+    @property
+    def late_streams(self) -> bool:
+        """Whether a stream was met that the file did not show when it was opened."""
+        return self._decoder.late_streams
 
     @property
     def deinterlaced(self) -> int:
@@ -139,11 +146,14 @@ class Reel:
         return first
 
     def _stamped(self, first: VideoFrame | None, pictures: Iterable[VideoFrame]) -> Iterator[Shot]:
-        if first is not None:
-            yield first, Stamp(first.pts, 0, self._decoder.failures)
+        """One picture is read ahead, since the time of the next tells a wild one."""
+        held, lost, failures = first, 0, self._decoder.failures
         for picture in pictures:
-            lost, failures = self._decoder.take_lost(), self._decoder.failures
-            yield picture, Stamp(picture.pts, lost, failures)
+            if held is not None:
+                yield held, Stamp(held.pts, picture.pts, lost, failures)
+            held, lost, failures = picture, self._decoder.take_lost(), self._decoder.failures
+        if held is not None:
+            yield held, Stamp(held.pts, None, lost, failures)
 
     def _whole(self, shots: Iterable[Shot]) -> Generator[Shot, None, None]:
         yield from self._deinterlacer.frames(shots) if self._deinterlace else shots
