@@ -114,14 +114,14 @@ def video(
 @click.option(
     "--frames",
     nargs=2,
-    default=(500, 3000),
+    default=(1000, 20000),
     show_default=True,
     type=click.IntRange(min=2),
     help="The two lengths.",
 )
-@click.option("--size", default="320x180", show_default=True, type=SizeType())
+@click.option("--size", default="96x54", show_default=True, type=SizeType())
 def memory(*, style: str | None, frames: tuple[int, int], size: Size, record: Path | None) -> None:
-    """Peak memory of a conversion at two lengths, each in a fresh process."""
+    """Peak memory, open files and disk of a conversion at two lengths, each in a fresh process."""
     measure_memory(style=style, frames=frames, size=size, record=record, command=_command())
 
 

@@ -23,22 +23,41 @@ from rtstyle.types import Size
 
 Floats = npt.NDArray[np.float32]
 
+_WATCH_SECONDS = 0.1
+
 
 def run_lane(lane: str, **arguments: str | int) -> dict[str, Any]:
     """Run a lane in a fresh process and return what it measured, and the process's whole time."""
+    return watch_lane(None, lane, **arguments)
+
+
+def watch_lane(
+    watch: Callable[[int], None] | None, lane: str, **arguments: str | int
+) -> dict[str, Any]:
+    """As run_lane; ``watch`` is given the process's number ten times a second while it runs."""
     order = json.dumps({"lane": lane, **arguments})
     began = time.perf_counter()
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.lanes", order],
         stdout=subprocess.PIPE,
         text=True,
-        check=False,
         cwd=Path(__file__).resolve().parents[1],
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"the lane {lane} failed with exit code {done.returncode}")
+    ) as process:
+        while True:
+            try:
+                said, _ = process.communicate(timeout=_WATCH_SECONDS if watch else None)
+            except subprocess.TimeoutExpired:
+                assert watch is not None
+                watch(process.pid)
+            except BaseException:
+                process.kill()
+                raise
+            else:
+                break
+    if process.returncode != 0:
+        raise RuntimeError(f"the lane {lane} failed with exit code {process.returncode}")
     whole = time.perf_counter() - began
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return {**found, "seconds_with_start": whole}
 
 

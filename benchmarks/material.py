@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from rtstyle.cli.sample import SAMPLE_RATE, SOUND_RATE, Scene, sample_sound
 from rtstyle.errors import ModelError
 from rtstyle.media import write_clip
@@ -26,7 +28,9 @@ def draw_clip(path: Path, *, frames: int, size: Size) -> Path:
         there_and_back = itertools.cycle([*drawn, *drawn[-2:0:-1]])
         return itertools.islice(there_and_back, frames)
 
-    sound = sample_sound(float(frames / SAMPLE_RATE))
+    # The same seconds again and again, since a tune of a quarter of an hour takes minutes to draw.
+    once = sample_sound(float(min(frames, _DRAWN) / SAMPLE_RATE))
+    sound = np.resize(once, (round(frames / SAMPLE_RATE * SOUND_RATE), *once.shape[1:]))
     write_clip(path, pictures(), rate=SAMPLE_RATE, sound=sound, sample_rate=SOUND_RATE)
     return path
 

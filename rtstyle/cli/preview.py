@@ -5,16 +5,54 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import click
 
+from rtstyle.cli.choice import Choice, say_backend
+from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.progress import span
 from rtstyle.cli.sheet import Cell, draw_sheet
-from rtstyle.media import check_image_output, write_image
-from rtstyle.pipeline import Estimate, Preview
+from rtstyle.media import EncodeOptions, check_image_output, is_sequence, write_image
+from rtstyle.pipeline import Estimate, Preview, preview_video
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def show_preview(
+    choice: Choice,
+    source: Path,
+    output: Path | None,
+    count: int,
+    container: str | None,
+    overwrite: bool,
+    fps: Fraction | None,
+) -> None:
+    """Preview ``source`` as ``choice`` would convert it; see run_preview."""
+    options = choice.options
+    settings = " ".join((options.codec, *(f"{k} {v}" for k, v in _told(options).items())))
+    sound = {"none": "no sound"}.get(options.audio, f"sound {options.audio}")
+    with interruptible():
+        run_preview(
+            partial(
+                preview_video,
+                style=choice.style,
+                **choice.net,
+                **choice.encoding,
+                deinterlace=choice.deinterlace,
+                container=container,
+                start=choice.start,
+                end=choice.end,
+                fps=fps,
+                on_backend=say_backend,
+            ),
+            source,
+            output,
+            count=count,
+            settings=f"{settings}, {sound}",
+            overwrite=overwrite,
+        )
 
 
 def run_preview(
@@ -31,7 +69,9 @@ def run_preview(
     ``preview`` is preview_video with its options given; ``settings`` names those that the size
     depends on. Without ``output`` the sheet is ``<stem>-preview.png`` in the current folder.
     """
-    sheet = output or Path(f"{source.stem}-preview.png")
+    # Numbered pictures are known by their folder.
+    stem = source.absolute().parent.name if is_sequence(source) else source.stem
+    sheet = output or Path(f"{stem}-preview.png")
     check_image_output(sheet, source=source, overwrite=overwrite)
     found = preview(source, count=count, progress=_counter(count))
     cells = [
@@ -80,3 +120,7 @@ def _counter(count: int) -> Callable[[int], None]:
             click.echo(f"\rpicture {done} of {count}{end}", err=True, nl=False)
 
     return show
+
+
+def _told(options: EncodeOptions) -> dict[str, str]:
+    return {k: v for k, v in options.encoder_options.items() if k in ("crf", "preset")}

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from rtstyle.cli.batch import Batch
+from rtstyle.cli.choice import Choice, say_backend
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.jobs import MOST_JOBS, run_beside
-from rtstyle.cli.options import parse_time, style_options, style_or_first
-from rtstyle.cli.preview import run_preview
+from rtstyle.cli.options import (
+    deinterlace_option,
+    parse_rate,
+    parse_time,
+    style_options,
+    style_or_first,
+)
+from rtstyle.cli.preview import show_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
-from rtstyle.cli.together import check_together
+from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
-from rtstyle.media import VIDEO_ENDINGS, EncodeOptions
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
     open_stylizer,
     plan_batch,
-    preview_video,
     stylize_video,
 )
 from rtstyle.styles import find_style
-from rtstyle.types import BackendInfo, RunReport
+from rtstyle.types import RunReport
 
 _EPILOG = """\b
 Examples:
@@ -41,11 +43,19 @@ Examples:
   rtstyle video film.mkv -o minute.mkv --start 1:00 --end 2:00
   rtstyle video films/ more.avi -o painted/ --skip-existing --jobs 2
   rtstyle video film.mkv --preview 8
+  rtstyle video film.mkv -o 'frames/%06d.png'
+  rtstyle video 'shot/%06d.png' -o shot.mp4 --fps 24
 
 
 With several films or a folder OUTPUT is a folder, and each film keeps its name and its place in the
 tree. A film that fails does not stop the others: failures are listed at the end, and the exit code
 is that of the first.
+
+Numbered pictures (PNG, JPEG, WebP, TIFF, BMP) are read and written by a pattern: %06d stands for a
+number padded to six digits. Beside them timestamps.txt (timestamp format v2) holds their times; it
+is written, and read where it is there, and can be INPUT itself. --quality is then that of JPEG or
+WebP, 1 to 100 (best) [default: 95]. After Ctrl-C what was done of frames/%06d.png lies in
+frames.partial; such a run cannot be resumed.
 
 Ctrl-C stops the run and keeps what was done, with its sound, beside OUTPUT: painted.partial.mp4
 for painted.mp4 (painted.partial-2.mp4 where that is taken, unless --overwrite is given). Ctrl-C
@@ -58,25 +68,6 @@ run was: what is done lies in painted.mp4.parts until the film is whole.
 Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost,
 130 interrupted.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The options that a conversion and its preview share."""
-
-    style: str
-    net: dict[str, Any]
-    """strength, backend and precision."""
-    encoding: dict[str, Any]
-    """codec, quality, preset and audio."""
-    start: Fraction | None
-    end: Fraction | None
-    resume: bool = False
-    jobs: int = 1
-
-    @property
-    def options(self) -> EncodeOptions:
-        return EncodeOptions(**self.encoding)
 
 
 @click.command(epilog=_EPILOG, short_help="Stylize a video, with its sound.")
@@ -123,6 +114,7 @@ class Choice:
     show_default=True,
     help="Keep the subtitles that OUTPUT's container can hold, or leave them out.",
 )
+@deinterlace_option
 @click.option(
     "--start",
     callback=parse_time,
@@ -131,6 +123,13 @@ class Choice:
 )
 @click.option(
     "--end", callback=parse_time, metavar="TIME", help="Stop before this time of the input."
+)
+@click.option(
+    "--fps",
+    callback=parse_rate,
+    metavar="N",
+    help="Frames a second of numbered pictures without times, as 24, 23.976 or 24000/1001.  "
+    "[default: 25]",
 )
 @click.option(
     "--container",
@@ -188,8 +187,10 @@ def video(
     preset: str | None,
     audio: str,
     subtitles: str,
+    deinterlace: str,
     start: Fraction | None,
     end: Fraction | None,
+    fps: Fraction | None,
     container: str | None,
     overwrite: bool,
     skip_existing: bool,
@@ -201,6 +202,7 @@ def video(
     """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)
+    check_pictures(sources, output, preview=preview_count is not None, fps=fps is not None)
     many = preview_count is None and output is not None and means_folder(sources, output)
     if preview_count is not None and len(sources) > 1:
         raise UsageError("--preview looks at one film; name one")
@@ -223,6 +225,7 @@ def video(
             "audio": audio,
             "subtitles": subtitles,
         },
+        deinterlace=deinterlace,
         start=start,
         end=end,
         resume=resume,
@@ -230,7 +233,7 @@ def video(
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
-        _preview(choice, sources[0], target, preview_count, container, overwrite)
+        show_preview(choice, sources[0], target, preview_count, container, overwrite, fps)
         return
     assert output is not None
     if many:
@@ -245,27 +248,18 @@ def video(
             report_file=report_file,
         )
     else:
-        code = _one(choice, sources[0], Path(output), overwrite, report_file)
+        code = _one(choice, sources[0], Path(output), overwrite, report_file, fps)
     if code:
         ctx.exit(code)
 
 
-def means_folder(sources: tuple[Path, ...], output: str) -> bool:
-    """Whether ``output`` is a folder for results rather than the name of one.
-
-    Raises UsageError where several films have one file's name for their output.
-    """
-    folder = Path(output)
-    if output.endswith(("/", os.sep)) or folder.is_dir():
-        return True
-    named_as_film = folder.suffix.lower() in VIDEO_ENDINGS
-    if len(sources) > 1 and named_as_film:
-        raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
-    return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
-
-
 def _one(
-    choice: Choice, source: Path, output: Path, overwrite: bool, report_file: Path | None
+    choice: Choice,
+    source: Path,
+    output: Path,
+    overwrite: bool,
+    report_file: Path | None,
+    fps: Fraction | None,
 ) -> int:
     if report_file is not None:
         check_report(report_file, others=(source, output), overwrite=overwrite)
@@ -276,12 +270,14 @@ def _one(
             choice.style,
             **choice.net,
             **choice.encoding,
+            deinterlace=choice.deinterlace,
             start=choice.start,
             end=choice.end,
+            fps=fps,
             resume=choice.resume,
             overwrite=overwrite,
             progress=display,
-            on_backend=_say_backend,
+            on_backend=say_backend,
         )
     if report_file is not None:
         write_report(report, report_file)
@@ -335,6 +331,7 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
         "style": choice.style,
         **choice.net,
         **choice.encoding,
+        "deinterlace": choice.deinterlace,
         "start": choice.start,
         "end": choice.end,
         "resume": choice.resume,
@@ -347,48 +344,9 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
     needed = choice.net["strength"] > 0
     with open_stylizer(choice.style, **net) if needed else nullcontext() as stylizer:
         if stylizer is not None:
-            _say_backend(stylizer.info)
+            say_backend(stylizer.info)
             options["style"] = None
         batch.run(partial(stylize_video, **options, stylizer=stylizer))
-
-
-def _preview(
-    choice: Choice,
-    source: Path,
-    output: Path | None,
-    count: int,
-    container: str | None,
-    overwrite: bool,
-) -> None:
-    options = choice.options
-    settings = " ".join((options.codec, *(f"{k} {v}" for k, v in _told(options).items())))
-    sound = {"none": "no sound"}.get(options.audio, f"sound {options.audio}")
-    with interruptible():
-        run_preview(
-            partial(
-                preview_video,
-                style=choice.style,
-                **choice.net,
-                **choice.encoding,
-                container=container,
-                start=choice.start,
-                end=choice.end,
-                on_backend=_say_backend,
-            ),
-            source,
-            output,
-            count=count,
-            settings=f"{settings}, {sound}",
-            overwrite=overwrite,
-        )
-
-
-def _told(options: EncodeOptions) -> dict[str, str]:
-    return {k: v for k, v in options.encoder_options.items() if k in ("crf", "preset")}
-
-
-def _say_backend(info: BackendInfo) -> None:
-    click.echo(f"backend: {info}")
 
 
 def _say_result(report: RunReport) -> None:

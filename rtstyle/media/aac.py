@@ -20,6 +20,9 @@ _BITS_PER_CHANNEL = 96_000
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 """What AAC can say, by the number of channels."""
+_MOST_PLANES = 7
+"""Channels that PyAV 18 finds in planes of their own: it looks for an empty place behind the last,
+and with eight there is none; it then reads, or writes, what is no sample at all."""
 _TOLERANCE = Fraction(1, 50)
 """Seconds by which a frame may miss its place before silence is put in or samples are dropped;
 less is rounding of coarse time bases."""
@@ -60,6 +63,7 @@ class AacTrack:
         context.format = "fltp"
         self._channels = context.layout.nb_channels
         context.bit_rate = _BITS_PER_CHANNEL * self._channels
+        self._samples = "fltp" if self._channels <= _MOST_PLANES else "flt"
         self._begin = None if begin is None else round(begin * self._rate)
         self._end = None if end is None else round(end * self._rate)
         self._resampler: AudioResampler | None = None
@@ -81,7 +85,9 @@ class AacTrack:
         if kind != self._kind:
             yield from self._flush_resampler()
             self._kind = kind
-            self._resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+            self._resampler = AudioResampler(
+                format=self._samples, layout=self._layout, rate=self._rate
+            )
         assert self._resampler is not None
         frame.pts = None
         place = None if seconds is None else round(seconds * self._rate)
@@ -93,7 +99,7 @@ class AacTrack:
             self._resampler = self._kind = None
             return
         for piece in pieces:
-            yield from self.feed_samples(piece.to_ndarray().astype(np.float32, copy=False), place)
+            yield from self.feed_samples(self._channels_of(piece), place)
             place = None
 
     def feed_samples(
@@ -160,16 +166,19 @@ class AacTrack:
     def _flush_resampler(self) -> Iterator[Packet[AudioStream]]:
         if self._resampler is not None:
             for piece in self._resampler.resample(None):
-                yield from self.feed_samples(
-                    piece.to_ndarray().astype(np.float32, copy=False), None
-                )
+                yield from self.feed_samples(self._channels_of(piece), None)
             self._resampler = None
+
+    def _channels_of(self, piece: AudioFrame) -> npt.NDArray[np.float32]:
+        samples = piece.to_ndarray().astype(np.float32, copy=False)
+        return samples if self._samples == "fltp" else samples.reshape(-1, self._channels).T
 
     def _encode(
         self, samples: npt.NDArray[np.float32], place: int
     ) -> Iterator[Packet[AudioStream]]:
+        stored = samples if self._samples == "fltp" else samples.T.reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples), format="fltp", layout=self._layout
+            np.ascontiguousarray(stored), format=self._samples, layout=self._layout
         )
         frame.sample_rate = self._rate
         frame.time_base = Fraction(1, self._rate)

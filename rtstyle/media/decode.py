@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from fractions import Fraction
 
@@ -12,6 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput
+from rtstyle.media.streams import packets_of
+from rtstyle.media.timeline import Timeline
 
 _MAX_SEEK_BACK = Fraction(64)
 
@@ -24,6 +26,8 @@ class Decoder:
     ) -> None:
         self.failures = 0
         """Packets that could not be read or decoded so far."""
+        self.late_streams = False
+        """Whether a stream was met that the file did not show when it was opened."""
         self._container = container
         self._stream = stream
         self._name = name
@@ -44,8 +48,7 @@ class Decoder:
         reads_failed = 0
         while reads_failed < 2:
             try:
-                # Left open, the demuxer would outlive its container and read freed memory.
-                with closing(self._container.demux(self._stream)) as packets:  # type: ignore[type-var]
+                with closing(self._packets()) as packets:
                     for packet in packets:
                         reads_failed = 0
                         yield from self._decode(packet)
@@ -55,6 +58,12 @@ class Decoder:
                 reads_failed += 1
                 self._count_failure()
         yield from self._decode(None)
+
+    def _packets(self) -> Generator[av.Packet[VideoStream], None, None]:
+        return packets_of(self._container, self._stream, on_late=self._note_late)
+
+    def _note_late(self) -> None:
+        self.late_streams = True
 
     def _decode(self, packet: av.Packet[VideoStream] | None) -> list[VideoFrame]:
         if packet is not None and packet.size == 0 and packet.dts is not None:
@@ -115,3 +124,23 @@ class Decoder:
             if at_start:
                 return
             back = max(Fraction(1), back * 2)
+
+
+def placed(
+    decoder: Decoder, pictures: Iterable[VideoFrame], timeline: Timeline
+) -> Generator[tuple[VideoFrame, int], None, None]:
+    """Each picture with the time at which it is shown; reads one picture ahead."""
+    held: VideoFrame | None = None
+    lost = 0
+    for picture in pictures:
+        if held is not None:
+            yield held, _place(timeline, held, lost, picture.pts)
+        held, lost = picture, decoder.take_lost()
+    if held is not None:
+        yield held, _place(timeline, held, lost, None)
+
+
+def _place(timeline: Timeline, picture: VideoFrame, lost: int, following: int | None) -> int:
+    for _ in range(lost):
+        timeline.skip()
+    return timeline.place(picture.pts, following)

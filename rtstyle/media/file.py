@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -17,16 +18,12 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
 from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
-from rtstyle.media.decode import Decoder
+from rtstyle.media.deinterlace import check_deinterlace
+from rtstyle.media.hidden import count_shown
 from rtstyle.media.mark import Finder, Mark, Tail
-from rtstyle.media.streams import (
-    duration_seconds,
-    list_streams,
-    open_container,
-    pick_video,
-    shown,
-)
-from rtstyle.media.timeline import Timeline
+from rtstyle.media.reel import Reel, Shot
+from rtstyle.media.streams import duration_seconds, end_pts, list_streams, shown
+from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.types import (
     DEFAULT_LIMITS,
     Colour,
@@ -40,8 +37,8 @@ from rtstyle.types import (
 
 _log = logging.getLogger(__name__)
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_WORTH_SEEKING = Fraction(2)
-"""Seconds; before this, decoding on is as quick as a seek."""
+_LEAD = Fraction(2)
+"""Seconds before a mark at which to look for it, so that filters have seen what lies before."""
 
 
 def open_video(
@@ -50,16 +47,20 @@ def open_video(
     start: Fraction | None = None,
     end: Fraction | None = None,
     after: Mark | None = None,
+    deinterlace: str = "auto",
     limits: Limits = DEFAULT_LIMITS,
 ) -> VideoFile:
     """Open a video file and decode its first picture.
 
     ``start`` and ``end`` are seconds on the clip's own timeline, whose zero is its first picture;
     frames with ``start <= t < end`` are given. ``after`` is a mark that an earlier reading with the
-    same range made: only what follows it is given. Raises NotAVideo, NoVideoStream, CorruptInput,
+    same range made: only what follows it is given. ``deinterlace`` is auto, which makes one picture
+    of the two fields of interlaced frames, or off. Raises NotAVideo, NoVideoStream, CorruptInput,
     LimitExceeded, and UsageError for a range that cannot hold a frame.
     """
-    return VideoFile(path, start=start, end=end, after=after, limits=limits)
+    return VideoFile(
+        path, start=start, end=end, after=after, deinterlace=deinterlace, limits=limits
+    )
 
 
 class VideoFile:
@@ -77,51 +78,33 @@ class VideoFile:
         start: Fraction | None = None,
         end: Fraction | None = None,
         after: Mark | None = None,
+        deinterlace: str = "auto",
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        _check_range(start, end)
-        self._path, self._name = path, shown(path)
+        check_range(start, end)
+        self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._after = after
-        self._tail = Tail()
         self._notes: list[str] = []
         self._size_changed = False
         self._to_rgb = ToRgb()
         self._given = 0
+        self._failures = 0
+        self._tail = Tail()
         self._frames: Generator[Frame, None, None] | None = None
-        self._pictures: Generator[VideoFrame, None, None] | None = None
-        self._container: InputContainer | None = open_container(path, max_pixels=limits.max_pixels)
-        try:
-            self._prepare(self._container)
-        except BaseException:
-            self.close()
-            raise
-
-    def _prepare(self, container: InputContainer) -> None:
-        stream = pick_video(container, self._name)
-        limit = self._limits.max_pixels
-        context = stream.codec_context
-        if context.width * context.height > limit:
-            raise LimitExceeded(
-                f"{self._name}: {context.width}x{context.height} is more than the {limit} pixels "
-                "allowed; scale it down first"
-            )
-        context.options = {"max_pixels": str(limit)}
-        self._decoder = Decoder(
-            container, stream, name=self._name, max_failures=self._limits.max_decode_failures
+        self._reel = Reel(
+            path,
+            deinterlace=check_deinterlace(deinterlace) == "auto",
+            max_pixels=limits.max_pixels,
+            max_failures=limits.max_decode_failures,
         )
-        self._pictures = self._decoder.pictures()
-        first = next(self._pictures, None)
-        if first is None:
-            raise CorruptInput(
-                f"{self._name}: not one frame could be decoded; the file is damaged or incomplete "
-                f"(copy it again), or its pictures have more than the {limit} pixels allowed"
-            )
+        first = self._reel.first
         self._stored = Size(first.width, first.height)
-        self._info = _describe(container, stream, first)
-        self._timeline = Timeline(self._info.time_base, self._info.average_rate)
+        self._info = _describe(self._reel.container, self._reel.stream, first)
+        self._ends = end_pts(self._reel.container, self._reel.stream, first.pts)
+        self._timeline = self._new_timeline()
         self._note_losses(first)
-        self._frames = self._iterate(first)
+        self._frames = self._iterate()
 
     @property
     def info(self) -> VideoInfo:
@@ -131,10 +114,11 @@ class VideoFile:
     @property
     def health(self) -> SourceHealth:
         """What had to be swallowed so far."""
+        late = ("a stream that begins in the middle of the file was not carried over",)
         return SourceHealth(
-            decode_failures=self._decoder.failures,
+            decode_failures=self._reel.failures,
             repaired_timestamps=self._timeline.repaired,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._note_fields(), *(late if self._reel.late_streams else ())),
         )
 
     def mark(self) -> Mark:
@@ -152,7 +136,8 @@ class VideoFile:
             last=last,
             offset=self._timeline.offset,
             repaired=self._timeline.repaired,
-            failures=self._decoder.failures,
+            failures=self._failures,
+            deinterlaced=self._reel.deinterlaced,
             notes=tuple(self._notes),
         )
 
@@ -163,13 +148,10 @@ class VideoFile:
 
     def close(self) -> None:
         """Release the file; calling it twice is allowed."""
-        for generator in (self._frames, self._pictures):
-            if generator is not None:
-                generator.close()
-        self._frames = self._pictures = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+        self._reel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -182,80 +164,82 @@ class VideoFile:
     ) -> None:
         self.close()
 
-    def _iterate(self, first: VideoFrame) -> Generator[Frame, None, None]:
-        info, time_base = self._info, self._info.time_base
-        pictures = self._timed(first)
-        if self._after is not None:
-            pictures = self._following(first, self._after)
-        for picture, pts in pictures:
-            seconds = (pts - info.start_pts) * time_base
+    def _iterate(self) -> Generator[Frame, None, None]:
+        shots = self._shots() if self._after is None else self._following(self._after)
+        for picture, stamp in shots:
+            pts, seconds = self._place((picture, stamp))
             if self._start is not None and seconds < self._start:
                 continue
             if self._end is not None and seconds >= self._end:
                 break
             self._check_length(self._given, seconds - (self._start or 0))
             pixels = self._upright(picture, seconds)
-            self._tail.add(picture.pts, pixels)
+            self._tail.add(stamp.pts, pixels)
+            self._failures = stamp.failures
             self._given += 1
             yield Frame(
                 pixels=pixels,
                 pts=pts,
-                time_base=time_base,
+                time_base=self._info.time_base,
                 duration=picture.duration or None,
                 index=self._given - 1,
             )
         if self._given == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
 
-    def _following(self, first: VideoFrame, mark: Mark) -> Iterator[tuple[VideoFrame, int]]:
-        """What follows a mark: found by a seek, or else by reading from the start."""
-        finder, wanted = Finder(mark), mark.stamps[0]
-        seeks = finder.possible and wanted is not None and self._decoder.seek(wanted)
-        if seeks and wanted is not None:
-            assert self._pictures is not None
-            self._pictures.close()
-            margin = int(_WORTH_SEEKING / self._info.time_base)
-            self._pictures = self._decoder.pictures_around(wanted - margin, self._info.start_pts)
-            for picture in self._pictures:
-                if self._is_there(finder, picture):
-                    self._decoder.take_lost()
-                    self._decoder.failures = mark.failures
-                    self._timeline.go_on(last=mark.last, offset=mark.offset, repaired=mark.repaired)
-                    yield from self._go_on(mark)
-                    return
-        self._reopen()
-        yield from self._counted(mark)
+    def _new_timeline(self) -> Timeline:
+        return Timeline(self._info.time_base, self._info.average_rate, ends=self._ends)
 
-    def _is_there(self, finder: Finder, picture: VideoFrame) -> bool:
-        def pixels() -> Pixels:
-            pixels = self._upright(picture, Fraction(0))
-            self._tail.add(picture.pts, pixels)
-            return pixels
+    def _place(self, shot: Shot) -> tuple[int, Fraction]:
+        """When a picture is shown: in ticks, and in seconds from the clip's first."""
+        _, stamp = shot
+        for _ in range(stamp.lost):
+            self._timeline.skip()
+        pts = self._timeline.place(stamp.pts, stamp.following)
+        return pts, (pts - self._info.start_pts) * self._info.time_base
 
-        return finder.is_there(picture.pts, pixels)
+    def _shots(self) -> Iterator[Shot]:
+        """Pictures from somewhere before the range on."""
+        begin = self._info.start_pts + int((self._start or 0) / self._info.time_base)
+        return self._reel.shots_around(begin) or self._reel.shots()
 
-    def _go_on(self, mark: Mark) -> Iterator[tuple[VideoFrame, int]]:
+    def _following(self, mark: Mark) -> Iterator[Shot]:
+        """What follows a mark: found by a seek, or else by reading all that lies before it."""
+        finder = Finder(mark)
+        lead = int(_LEAD / self._info.time_base)
+        shots: Iterator[Shot] = iter(())
+        if finder.first is not None:
+            shots = self._reel.shots_around(finder.first - lead) or self._reel.shots()
+        for picture, stamp in shots:
+            if finder.is_there(stamp.pts, partial(self._again, picture, stamp.pts)):
+                self._reel.go_on(failures=mark.failures, deinterlaced=mark.deinterlaced)
+                self._timeline.go_on(last=mark.last, offset=mark.offset, repaired=mark.repaired)
+                break
+        else:
+            self._reel.reopen()
+            shots = self._counted(mark)
         self._given = mark.frames
         self._notes.extend(note for note in mark.notes if note not in self._notes)
-        assert self._pictures is not None
-        for picture in self._pictures:
-            for _ in range(self._decoder.take_lost()):
-                self._timeline.skip()
-            yield picture, self._timeline.place(picture.pts)
+        return shots
 
-    def _counted(self, mark: Mark) -> Iterator[tuple[VideoFrame, int]]:
-        """What follows a mark, by reading all that lies before it."""
-        assert self._pictures is not None
-        first = next(self._pictures, None)
-        frames = None if first is None else self._timed(first)
+    def _again(self, picture: VideoFrame, stamp: int | None) -> Pixels:
+        """The pixels of a picture that an earlier reading gave."""
+        pixels = self._upright(picture, Fraction(0))
+        self._tail.add(stamp, pixels)
+        return pixels
+
+    def _counted(self, mark: Mark) -> Iterator[Shot]:
+        """What follows a mark, by its number of frames."""
+        self._tail, self._timeline = Tail(), self._new_timeline()
+        shots = self._shots()
         passed = 0
-        for picture, pts in frames or ():
-            seconds = (pts - self._info.start_pts) * self._info.time_base
+        for picture, stamp in shots:
+            _, seconds = self._place((picture, stamp))
             if self._start is not None and seconds < self._start:
                 continue
             passed += 1
             if passed > mark.frames - len(mark.crc32):
-                self._tail.add(picture.pts, self._upright(picture, seconds))
+                self._again(picture, stamp.pts)
             if passed == mark.frames:
                 break
         if passed < mark.frames or self._tail.crc32 != mark.crc32:
@@ -263,43 +247,7 @@ class VideoFile:
                 f"{self._name}: it does not decode to the pictures that an earlier run read from "
                 "it; start over with --overwrite"
             )
-        self._given = mark.frames
-        assert frames is not None
-        yield from frames
-
-    def _reopen(self) -> None:
-        """Begin again at the start, whatever a seek did."""
-        if self._pictures is not None:
-            self._pictures.close()
-        if self._container is not None:
-            self._container.close()
-        self._container = open_container(self._path, max_pixels=self._limits.max_pixels)
-        stream = pick_video(self._container, self._name)
-        stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
-        self._decoder = Decoder(
-            self._container,
-            stream,
-            name=self._name,
-            max_failures=self._limits.max_decode_failures,
-        )
-        self._pictures = self._decoder.pictures()
-        self._timeline = Timeline(self._info.time_base, self._info.average_rate)
-        self._tail = Tail()
-
-    def _timed(self, first: VideoFrame) -> Iterator[tuple[VideoFrame, int]]:
-        assert self._pictures is not None
-        start = self._start or Fraction(0)
-        wanted = self._info.start_pts + int(start / self._info.time_base)
-        seeks = start > _WORTH_SEEKING and first.pts is not None
-        if seeks and self._decoder.seek(wanted):
-            self._pictures.close()
-            self._pictures = self._decoder.pictures_around(wanted, self._info.start_pts)
-        else:
-            yield first, self._timeline.place(first.pts)
-        for picture in self._pictures:
-            for _ in range(self._decoder.take_lost()):
-                self._timeline.skip()
-            yield picture, self._timeline.place(picture.pts)
+        return shots
 
     def _upright(self, picture: VideoFrame, seconds: Fraction) -> Pixels:
         pixels = self._to_rgb(picture, self._info.colour)
@@ -309,7 +257,7 @@ class VideoFile:
                 f"the picture's size changes from {self._stored} to {size} at "
                 f"{float(seconds):.2f} s; such frames are fitted into {self._stored}"
             )
-            pixels = _letterbox(pixels, self._stored)
+            pixels = letterbox(pixels, self._stored)
         turn = _TURNS.get(self._info.rotation)
         return pixels if turn is None else cast(Pixels, cv2.rotate(pixels, turn))
 
@@ -330,6 +278,20 @@ class VideoFile:
             self._notes.append(f"the source has {bits} bits a sample; it is read with 8")
         if has_alpha(first):
             self._notes.append("the source's transparency is ignored")
+        if self._info.frames_hidden:
+            self._notes.append(
+                f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
+                "no player shows them, and were left out"
+            )
+
+    def _note_fields(self) -> list[str]:
+        count = self._reel.deinterlaced
+        if not count:
+            return []
+        return [
+            f"the source is interlaced: the fields of {count} frame(s) were made into whole "
+            "pictures (bwdif); --deinterlace off keeps them as they are"
+        ]
 
     def _note_change(self, note: str) -> None:
         if not self._size_changed:
@@ -338,26 +300,18 @@ class VideoFile:
             _log.warning("%s: %s", self._name, note)
 
 
-def _check_range(start: Fraction | None, end: Fraction | None) -> None:
-    if start is not None and start < 0:
-        raise UsageError(f"start is {float(start):g} s, but a clip begins at 0")
-    if end is not None and end <= (start or 0):
-        raise UsageError(
-            f"end ({float(end):g} s) must be later than start ({float(start or 0):g} s)"
-        )
-
-
 def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
     rotation = round(-first.rotation / 90) * 90 % 360
     stored = Size(first.width, first.height)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter = rotation in (90, 270)
     time_base = stream.time_base or Fraction(1, 1000)
+    shown, hidden = count_shown(container, stream)
     return VideoInfo(
         size=stored.transposed if quarter else stored,
         time_base=time_base,
         average_rate=stream.average_rate or stream.guessed_rate,
-        frames_in_header=stream.frames or None,
+        frames_in_header=shown,
         duration_in_header=duration_seconds(container, stream),
         rotation=rotation,
         pixel_aspect=1 / aspect if quarter else aspect,
@@ -365,6 +319,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
         codec=stream.codec_context.name,
         streams=list_streams(container),
         start_pts=first.pts or 0,
+        frames_hidden=hidden,
     )
 
 
@@ -387,7 +342,7 @@ def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
     return resolve_colour(said, Size(first.width, first.height))
 
 
-def _letterbox(pixels: Pixels, size: Size) -> Pixels:
+def letterbox(pixels: Pixels, size: Size) -> Pixels:
     """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
     height, width = pixels.shape[:2]
     scale = min(Fraction(size.width, width), Fraction(size.height, height))

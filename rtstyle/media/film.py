@@ -30,6 +30,11 @@ _FINEST_MOVIE = 1_000_000
 _MOST_HELD_BACK = 1_000_000
 """Microseconds of pictures that wait in memory for sound that has a gap or has ended; by default
 ten seconds, which are gigabytes of lossless 4K."""
+_INDEX_ROOM = 2**16
+_INDEX_ENTRY = 40
+"""Bytes of a packet's size, place and times, each where it is as long as can be."""
+_SOUND_PACKETS = 60
+"""A second; AAC at 48 kHz has 47."""
 _SPARE = Fraction(1)
 """Seconds after the last picture and sound in which a chapter may still begin or end."""
 
@@ -60,10 +65,15 @@ class FilmFile:
         end: Fraction | None = None,
         companions: Companions | None = None,
         keep_unfinished: bool = True,
+        extent: tuple[int, Fraction] | None = None,
+        index_first: bool = True,
     ) -> None:
         """As VideoWriter; ``part`` is written, and given up by ``abort``.
 
-        ``keep_unfinished``: whether the .part is of use where the disk is full.
+        ``keep_unfinished``: whether the .part is of use where the disk is full. ``extent``: how
+        many pictures there will be and how many seconds, where that is known; mp4 and mov then
+        leave room for their index and need not move all that was written to put it first.
+        ``index_first``: whether it must be first.
         """
         self.tick = tick_of(info)
         self.moved = 0
@@ -75,6 +85,7 @@ class FilmFile:
         self._ends = Fraction(0)
         self._part = part
         self._keep_unfinished = keep_unfinished
+        self._extent, self._index_first = extent, index_first
         self._container: OutputContainer | None = None
         self._companions = companions
         try:
@@ -202,11 +213,11 @@ class FilmFile:
         full = is_disk_full(error)
         kept = full and self._keep_unfinished
         if not kept:
-            self._part.path.unlink(missing_ok=True)
+            self._part.discard()
         self.close()
         if kept:
             self._part.keep()
-        else:
+        elif not self._part.precious:
             self._part.remove()
         if full:
             found = f" (what was written is kept as {self._part.path.name})" if kept else ""
@@ -239,8 +250,20 @@ class FilmFile:
         muxer = muxer_of(self._output)
         options = {"max_interleave_delta": str(_MOST_HELD_BACK)}
         if muxer in ("mp4", "mov"):
-            options |= {"movflags": "+faststart", "movie_timescale": str(self._movie_ticks())}
+            options["movie_timescale"] = str(self._movie_ticks())
+            if self._index_first and self._extent is not None:
+                options["moov_size"] = str(self._index_room(*self._extent))
+            elif self._index_first:
+                options["movflags"] = "+faststart"
         return av.open(literal_url(self._part.path), "w", format=muxer, container_options=options)
+
+    def _index_room(self, frames: int, seconds: Fraction) -> int:
+        """Bytes that the index will hardly exceed; what is too much stays empty."""
+        others = self._companions
+        if not isinstance(others, SourceCompanions):
+            return _INDEX_ROOM + _INDEX_ENTRY * frames
+        packets = len(others.rates) * int(seconds * _SOUND_PACKETS)
+        return _INDEX_ROOM + _INDEX_ENTRY * (frames + packets) + others.still_bytes
 
     def _movie_ticks(self) -> int:
         """Ticks a second of the movie, in which late starts are counted; by default 1000, which

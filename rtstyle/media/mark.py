@@ -35,6 +35,8 @@ class Mark:
     """Times repaired so far."""
     failures: int
     """Packets so far that could not be decoded."""
+    deinterlaced: int = 0
+    """Frames so far that were made of two fields."""
     notes: tuple[str, ...] = ()
     """What had to be said of the source so far."""
 
@@ -53,6 +55,7 @@ class Mark:
             offset=int(value["offset"]),
             repaired=int(value["repaired"]),
             failures=int(value["failures"]),
+            deinterlaced=int(value["deinterlaced"]),
             notes=tuple(str(note) for note in value["notes"]),
         )
         if mark.frames < 1 or not mark.crc32 or len(mark.crc32) != len(mark.stamps):
@@ -89,9 +92,10 @@ class Finder:
         self._matched = 0
 
     @property
-    def possible(self) -> bool:
-        """Whether the place can be known by times at all."""
-        return all(stamp is not None for stamp, _ in self._wanted)
+    def first(self) -> int | None:
+        """The time from which on to look; None where the place cannot be known by times."""
+        stamps = [stamp for stamp, _ in self._wanted if stamp is not None]
+        return stamps[0] if len(stamps) == len(self._wanted) else None
 
     def is_there(self, stamp: int | None, pixels: Callable[[], Pixels]) -> bool:
         """Whether the frame with that stamp is the last one before the mark."""

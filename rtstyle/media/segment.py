@@ -7,13 +7,15 @@ SegmentFacts, which belong to the file.
 
 from __future__ import annotations
 
+import mmap
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import OutputContainer
@@ -43,6 +45,8 @@ class SegmentFacts:
     """Ticks for which each is shown."""
     sizes: tuple[int, ...]
     """Bytes."""
+    keys: tuple[int, ...]
+    """Places of the key frames."""
     crc32: int
     """Of all bytes, one packet after the other."""
 
@@ -133,13 +137,19 @@ class SegmentWriter:
             _sync(self.path)
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
-        sizes, crc32 = read_back(self.path)
-        if not len(sizes) == len(self._pts) == self.frames:
+        found = _read_back(self.path)
+        if not len(found.sizes) == len(self._pts) == self.frames:
             raise OutputError(
-                f"{self.path.name}: {self.frames} frames were written, but {len(sizes)} can be "
-                "read back; try another codec"
+                f"{self.path.name}: {self.frames} frames were written, but {len(found.sizes)} can "
+                "be read back; try another codec"
             )
-        return SegmentFacts(tuple(self._pts), tuple(self._lengths), sizes, crc32)
+        return SegmentFacts(
+            pts=tuple(self._pts),
+            lengths=tuple(self._lengths),
+            sizes=tuple(found.sizes),
+            keys=tuple(found.keys),
+            crc32=found.crc32,
+        )
 
     def abort(self) -> None:
         """Give up, and leave the file; calling it twice, or after ``finish``, is allowed."""
@@ -165,29 +175,84 @@ class SegmentWriter:
         return OutputError(f"{str(self.path)!r}: writing failed ({reason})")
 
 
-def read_back(path: Path) -> tuple[tuple[int, ...], int]:
-    """The size of each picture in a segment's file, and the CRC-32 of them all.
+@dataclass(slots=True)
+class _Found:
+    """What a file of pictures was found to hold."""
 
-    Raises OutputError where the file cannot be read.
-    """
-    sizes: list[int] = []
-    crc32 = 0
+    sizes: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    crc32: int = 0
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        if packet.is_keyframe:
+            self.keys.append(len(self.sizes))
+        self.sizes.append(packet.size)
+        self.crc32 = zlib.crc32(bytes(packet), self.crc32)
+
+
+def _read_back(path: Path) -> _Found:
+    """Raises OutputError where the file cannot be read."""
+    found = _Found()
     try:
         with open_container(path) as container:
             for packet in _pictures(container.demux(pick_video(container, path.name))):
-                sizes.append(packet.size)
-                crc32 = zlib.crc32(bytes(packet), crc32)
+                found.add(packet)
     except (InputError, av.FFmpegError) as error:
         raise OutputError(f"{str(path)!r} cannot be read back ({error})") from None
-    return tuple(sizes), crc32
+    return found
 
 
-def is_whole(path: Path, facts: SegmentFacts) -> bool:
-    """Whether a file still holds exactly what its facts say."""
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """Where a segment's pictures are: in a file of their own, or at places in one of many."""
+
+    path: Path
+    offsets: tuple[int, ...] | None = None
+    """Bytes at which each picture begins, where the file is no segment's own."""
+
+
+def is_whole(file: SegmentFile, facts: SegmentFacts) -> bool:
+    """Whether a file still holds exactly what a segment's facts say."""
     try:
-        return read_back(path) == (facts.sizes, facts.crc32)
-    except OutputError:
+        if file.offsets is None:
+            found = _read_back(file.path)
+            return (tuple(found.sizes), found.crc32) == (facts.sizes, facts.crc32)
+        crc32 = 0
+        for data in _pieces(file, facts):
+            crc32 = zlib.crc32(data, crc32)
+        return crc32 == facts.crc32
+    except (OSError, OutputError):
         return False
+
+
+def find_pictures(own: Path, film: Path, begin: int) -> tuple[int, ...] | None:
+    """The places in ``film`` at which the pictures of a segment's own file stand, from the byte
+    ``begin`` on and in their order; None where they are not all there (yet), or need more than
+    their bytes to be shown."""
+    offsets: list[int] = []
+    if film.stat().st_size == 0:
+        return None
+    with (
+        open_container(own) as container,
+        film.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as written,
+    ):
+        for packet in _pictures(container.demux(pick_video(container, own.name))):
+            place = -1 if any(packet.iter_sidedata()) else written.find(bytes(packet), begin)
+            if place < 0:
+                return None
+            offsets.append(place)
+            begin = place + packet.size
+    return tuple(offsets)
+
+
+def _pieces(file: SegmentFile, facts: SegmentFacts) -> Iterator[bytes]:
+    """The bytes of pictures that stand at places of a file."""
+    assert file.offsets is not None
+    with file.path.open("rb") as source:
+        for offset, size in zip(file.offsets, facts.sizes, strict=True):
+            source.seek(offset)
+            yield source.read(size)
 
 
 class SegmentJoiner:
@@ -206,20 +271,23 @@ class SegmentJoiner:
         self._extradata: bytes | None = None
         self._next = 0
 
-    def add(self, path: Path) -> None:
-        """Add the next segment's file.
+    def add(self, file: SegmentFile) -> None:
+        """Add the next segment; the first must be a file of its own.
 
         Raises OutputError where it was encoded in another way than the first or cannot be put into
         the film, DiskFull.
         """
+        facts = self._facts[self._next]
+        self._next += 1
         try:
-            self._add(path)
+            if file.offsets is None:
+                self._add_file(file.path, facts)
+            else:
+                self._add_pieces(file, facts)
         except (av.FFmpegError, OSError) as error:
             raise self._film.failed(error) from error
 
-    def _add(self, path: Path) -> None:
-        facts = self._facts[self._next]
-        self._next += 1
+    def _add_file(self, path: Path, facts: SegmentFacts) -> None:
         with open_container(path) as container:
             stream = pick_video(container, path.name)
             if self._stream is None:
@@ -232,15 +300,28 @@ class SegmentJoiner:
                     "start over with --overwrite"
                 )
             with closing(container.demux(stream)) as packets:  # type: ignore[type-var]
-                for packet, pts, length in zip(
-                    _pictures(packets), facts.pts, facts.lengths, strict=True
-                ):
-                    packet.stream = self._stream
-                    packet.time_base = self._tick
-                    packet.pts = pts - self._film.moved
-                    packet.dts = next(self._decoding) - self._film.moved
-                    packet.duration = length
-                    self._film.add(packet)
+                self._add_packets(_pictures(packets), facts)
+
+    def _add_pieces(self, file: SegmentFile, facts: SegmentFacts) -> None:
+        keys = set(facts.keys)
+
+        def packets() -> Iterator[Packet[VideoStream]]:
+            for place, data in enumerate(_pieces(file, facts)):
+                packet = cast("Packet[VideoStream]", Packet(data))
+                packet.is_keyframe = place in keys
+                yield packet
+
+        self._add_packets(packets(), facts)
+
+    def _add_packets(self, packets: Iterable[Packet[VideoStream]], facts: SegmentFacts) -> None:
+        assert self._stream is not None
+        for packet, pts, length in zip(packets, facts.pts, facts.lengths, strict=True):
+            packet.stream = self._stream
+            packet.time_base = self._tick
+            packet.pts = pts - self._film.moved
+            packet.dts = next(self._decoding) - self._film.moved
+            packet.duration = length
+            self._film.add(packet)
 
     def _add_stream(self, template: VideoStream) -> VideoStream:
         # Opaque: where the codec's decoder has another name than its encoder, PyAV looks in vain.

@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import NotAVideo, NoVideoStream
 from rtstyle.types import StreamInfo
+
+S = TypeVar("S", bound=Stream)
 
 # Demuxers that read one file and follow no reference out of it: no playlists, no scripts, no
 # picture sequences, no devices.
@@ -83,6 +88,30 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
             f"{str(path)!r} is not a video file that can be read ({reason}); "
             "check that it plays in a video player"
         ) from None
+
+
+def packets_of(
+    container: InputContainer, *streams: S, on_late: Callable[[], None] | None = None
+) -> Generator[Packet[S], None, None]:
+    """Packets of the streams, and an empty one for each at the end.
+
+    ``on_late`` is called where the file has a stream that begins too late to be found when it is
+    opened, as broadcasts may, and PyAV tells of it. Raises av.FFmpegError where reading fails.
+    """
+    # Left open, the demuxer would outlive its container and read freed memory.
+    with closing(container.demux(*streams)) as packets:  # type: ignore[type-var]
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except IndexError:
+                # PyAV 18 ends every stream that FFmpeg knows by then, and looks for a late one
+                # among those it found at first. All others have been ended before.
+                if on_late is not None:
+                    on_late()
+                return
+            yield cast("Packet[S]", packet)
 
 
 def is_cover(stream: Stream) -> bool:
@@ -162,6 +191,28 @@ def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str,
     )
 
 
+def has_foreign_clock(container: InputContainer) -> bool:
+    """Whether the container's clock starts anywhere (MPEG streams) and not near zero."""
+    return container.format.name in ("mpegts", "mpeg")
+
+
+def not_carried(
+    container: InputContainer, pictures: Iterable[VideoStream], *, with_subtitles: bool
+) -> list[str]:
+    """What nothing is known of, and what no output holds."""
+    kinds = ("audio", "subtitle", "attachment")
+    carried = {stream.index for stream in container.streams if stream.type in kinds}
+    carried |= {stream.index for stream in pictures}
+    notes = list(left_behind(container, carried))
+    unknown = len(container.streams.audio) - len(copyable_sounds(container))
+    if unknown:
+        notes.append(f"{unknown} audio stream(s) of unknown codec not carried over")
+    unknown = len(container.streams.subtitles) - len(copyable_subtitles(container))
+    if unknown and with_subtitles:
+        notes.append(f"{unknown} subtitle stream(s) of unknown codec not carried over")
+    return notes
+
+
 def _of_the_container(container: InputContainer) -> Iterator[int]:
     for stream in container.streams:
         told = stream.type == "data" and "timecode" in stream.metadata
@@ -178,6 +229,12 @@ def start_seconds(stream: Stream) -> Fraction | None:
     return stream.start_time * stream.time_base
 
 
+def packet_seconds(packet: Packet[Any]) -> Fraction | None:
+    """When a packet is shown, or else when it is decoded; None where it does not say."""
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return None if ticks is None else ticks * packet.time_base
+
+
 def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | None:
     """How long the header says that the stream is; where it only says so of the whole file, that.
 
@@ -191,6 +248,20 @@ def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | No
         return whole
     # A tag that a file was given before it was cut says more than is there.
     return min(tagged, whole)
+
+
+def has_length(stream: Stream) -> bool:
+    """Whether the header says how long this very stream is."""
+    return stream.duration is not None or _tagged_seconds(stream) is not None
+
+
+def end_pts(container: InputContainer, stream: Stream, start: int | None) -> int | None:
+    """The pts at which the header says that a stream ends, ``start`` being its first one; None
+    where it does not say how long the stream is."""
+    seconds = duration_seconds(container, stream)
+    if seconds is None or stream.time_base is None:
+        return None
+    return (start or 0) + int(seconds / stream.time_base)
 
 
 def _tagged_seconds(stream: Stream) -> Fraction | None:

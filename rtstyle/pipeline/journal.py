@@ -3,6 +3,10 @@
 ``<name>.parts`` beside the output holds ``journal.json`` (what the run was asked for) and, for each
 segment that is done, its pictures (``000003.mkv``) and their facts (``000003.json``). Facts are
 written last, in one step and onto the disk, so a segment either is done or is not.
+
+While the film is put together, segments whose pictures are found in it are removed, so that a film
+does not lie on the disk twice; their facts then say where in the unfinished film they are. It is
+``joined`` in the folder once a run that was killed meanwhile is gone on with.
 """
 
 from __future__ import annotations
@@ -12,16 +16,17 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rtstyle.errors import DiskFull, OutputError, OutputExists, OutputNotWritable
-from rtstyle.media import Mark, SegmentFacts, is_disk_full, is_whole
+from rtstyle.media import Mark, SegmentFacts, SegmentFile, is_disk_full, is_whole
 
 FORMAT = 1
 _JOURNAL = "journal.json"
-_OWN = re.compile(r"journal\.json|\d{6}\.(mkv|json)|(journal|\d{6})\.json\.new")
+_JOINED = "joined"
+_OWN = re.compile(r"joined|journal\.json|\d{6}\.(mkv|json)|(journal|\d{6})\.json\.new")
 
 Key = Mapping[str, str | int | float | None]
 """What a run was asked for: names for people, and values that are equal for equal runs."""
@@ -35,7 +40,7 @@ class Segment:
     """
 
     index: int
-    file: Path
+    file: SegmentFile
     """Where its pictures are."""
     after: Mark | None
     """The place in the source where reading begins; None at the start."""
@@ -107,9 +112,30 @@ class Journal:
                 raise self._failed(error) from error
         self._begun = True
 
+    @property
+    def joined(self) -> Path:
+        """Where the unfinished film of a run is to be, that holds the only copy of segments."""
+        return self.folder / _JOINED
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether an earlier run has put segments into a film, and removed them."""
+        return any(segment.file.offsets is not None for segment in self._read_segments())
+
     def path(self, index: int) -> Path:
         """The file of a segment's pictures."""
         return self.folder / f"{index:06}.mkv"
+
+    def move(self, index: int, offsets: tuple[int, ...]) -> None:
+        """Note that a segment's pictures are on the disk in the film, and remove its own file.
+
+        Raises DiskFull, OutputNotWritable.
+        """
+        segment = self._done[index]
+        moved = replace(segment, file=SegmentFile(self.joined, offsets))
+        self._write_facts(moved)
+        segment.file.path.unlink()
+        self._done[index] = moved
 
     def add(self, segment: Segment) -> None:
         """Note the next segment as done; raises DiskFull, OutputNotWritable."""
@@ -145,6 +171,7 @@ class Journal:
             "after": None if segment.after is None else segment.after.to_json(),
             "warm_up": segment.warm_up,
             "facts": asdict(segment.facts),
+            "offsets": segment.file.offsets,
             "next": segment.next.to_json(),
             "final": segment.final,
         }
@@ -199,7 +226,7 @@ class Journal:
             index = len(found)
             try:
                 record = json.loads((self.folder / f"{index:06}.json").read_text("utf-8"))
-                segment = _segment(record, self.path(index))
+                segment = _segment(record, SegmentFile(self.path(index)), self.joined)
                 if segment.index != index:
                     return found
                 if found and segment.after != found[-1].next:
@@ -228,18 +255,19 @@ class Journal:
         )
 
 
-def _segment(record: Mapping[str, Any], file: Path) -> Segment:
+def _segment(record: Mapping[str, Any], file: SegmentFile, joined: Path) -> Segment:
     facts = record["facts"]
-    after = record["after"]
+    after, offsets = record["after"], record["offsets"]
     return Segment(
         index=int(record["index"]),
-        file=file,
+        file=file if offsets is None else SegmentFile(joined, tuple(int(o) for o in offsets)),
         after=None if after is None else Mark.from_json(after),
         warm_up=int(record["warm_up"]),
         facts=SegmentFacts(
             pts=tuple(int(pts) for pts in facts["pts"]),
             lengths=tuple(int(length) for length in facts["lengths"]),
             sizes=tuple(int(size) for size in facts["sizes"]),
+            keys=tuple(int(place) for place in facts["keys"]),
             crc32=int(facts["crc32"]),
         ),
         next=Mark.from_json(record["next"]),

@@ -19,13 +19,15 @@ from rtstyle.backends import Stylizer
 from rtstyle.errors import UsageError
 from rtstyle.media import (
     EncodeOptions,
+    SequenceFile,
     VideoFile,
     VideoWriter,
     Weight,
     check_container,
     ending_for,
+    is_sequence,
     measure_extent,
-    open_video,
+    open_source,
     weigh,
 )
 from rtstyle.pipeline.brush import Brush, Style, check_choice, open_brush
@@ -103,9 +105,11 @@ class _Job:
     source: Path
     target: Path
     options: EncodeOptions
+    deinterlace: str
     limits: Limits
     begin: Fraction
     finish: Fraction | None
+    fps: Fraction | float | None
     frames: int
     width: int
 
@@ -123,9 +127,11 @@ def preview_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    deinterlace: str = "auto",
     container: str | None = None,
     start: Seconds | None = None,
     end: Seconds | None = None,
+    fps: Fraction | float | None = None,
     width: int = 480,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[int], None] | None = None,
@@ -151,7 +157,7 @@ def preview_video(
     )
     target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
     check_container(target, options)
-    with open_video(source, limits=limits) as video:
+    with open_source(source, fps=fps, deinterlace=deinterlace, limits=limits) as video:
         info = video.info
     frames, length = _extent(source, info, begin, finish)
     first = begin or Fraction(0)
@@ -167,7 +173,18 @@ def preview_video(
             on_backend(where)
         brush.warm_up(info.size, batch=brush.batch_for(info.size))
         run = max(_SHORTEST_RUN, min(_LONGEST_RUN, _MOST_FRAMES // count))
-        job = _Job(source, Path(folder, target), options, limits, first, finish, run, width)
+        job = _Job(
+            source,
+            Path(folder, target),
+            options,
+            deinterlace,
+            limits,
+            first,
+            finish,
+            fps,
+            run,
+            width,
+        )
         for done, at in enumerate(_places(first, length, count), 1):
             _sample(job, at, brush, samples, moments)
             if progress is not None:
@@ -225,9 +242,8 @@ def _sample(
                 painted.append(_at_most(result[0], job.width))
             return result
 
-        with VideoWriter(
-            job.target, video.info, job.options, source=job.source, start=seconds
-        ) as sink:
+        film = None if is_sequence(job.source) else job.source
+        with VideoWriter(job.target, video.info, job.options, source=film, start=seconds) as sink:
             # The clock starts with a decoded picture: a long run seeks only once.
             began = time.perf_counter()
             convert(
@@ -253,7 +269,9 @@ def _sample(
 
 
 @contextmanager
-def _frames_from(job: _Job, at: Fraction) -> Iterator[tuple[VideoFile, Frame, Iterator[Frame]]]:
+def _frames_from(
+    job: _Job, at: Fraction
+) -> Iterator[tuple[VideoFile | SequenceFile, Frame, Iterator[Frame]]]:
     """The film opened at its first picture from ``at`` on, or the last one before where none is.
 
     The last picture may be shown for long, and a header may promise more than there is.
@@ -261,8 +279,13 @@ def _frames_from(job: _Job, at: Fraction) -> Iterator[tuple[VideoFile, Frame, It
     back = Fraction(0)
     while True:
         place = max(job.begin, at - back)
-        with open_video(
-            job.source, start=place or None, end=job.finish, limits=job.limits
+        with open_source(
+            job.source,
+            fps=job.fps,
+            start=place or None,
+            end=job.finish,
+            deinterlace=job.deinterlace,
+            limits=job.limits,
         ) as video:
             frames = iter(video)
             try:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import EncodeOptions, check_output
+from rtstyle.media import EncodeOptions, check_target, ends_in_sound, is_sequence, options_for
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
+from rtstyle.pipeline.plain import PlainWork
 from rtstyle.pipeline.segments import SEGMENT_FRAMES
 from rtstyle.pipeline.stats import Progress
 from rtstyle.pipeline.work import Work, asked_of
@@ -49,8 +50,10 @@ def stylize_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    deinterlace: str = "auto",
     start: Seconds | None = None,
     end: Seconds | None = None,
+    fps: Fraction | float | None = None,
     overwrite: bool = False,
     resume: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -67,9 +70,15 @@ def stylize_video(
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
     0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
     better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
-    copy or none. ``start`` and ``end`` are seconds from the source's first picture; frames with
-    start <= t < end are taken. Chapters, covers, attachments and tags are kept as far as the
-    container can hold them; a note names what it cannot.
+    copy or none. ``deinterlace`` is auto, which makes whole pictures of interlaced frames, or off.
+    ``start`` and ``end`` are seconds from the source's first picture; frames with start <= t < end
+    are taken. Chapters, covers, attachments and tags are kept as far as the container can hold
+    them; a note names what it cannot.
+
+    ``source`` may be numbered pictures, as a pattern such as ``shot/%06d.png`` or as the timestamps
+    file beside them; without such a file ``fps`` is their rate (25 where it is None). ``output``
+    may be such a pattern too: its folder is made where it is missing, ``quality`` is then that of
+    JPEG or WebP (1..100, larger is better), and ``timestamps.txt`` keeps the times.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
@@ -78,14 +87,15 @@ def stylize_video(
     ``<name>.parts`` until the film is put together. Whatever ends the run before, the same call
     with ``resume`` goes on behind the last whole segment, to the same frames at the same times; a
     source or setting that is another one is refused by name. Without ``resume`` segments of an
-    earlier run are refused too, and with ``overwrite`` replaced.
+    earlier run are refused too, and with ``overwrite`` replaced. Numbered pictures on either side
+    are converted without segments, and take no ``resume``.
 
     The first Ctrl-C ends the run after the frame in work: what was done is kept, with its sound,
-    as ``<stem>.partial<ext>`` beside the output, and Interrupted (a KeyboardInterrupt) says so;
-    where that name is taken a number is added, or with ``overwrite`` it is replaced. The second
-    Ctrl-C ends it at once and makes no such file, as the first does without ``keep_partial``. A
-    program with a handler of its own for the signal is not disturbed: what that raises ends the
-    run, and nothing is kept.
+    as ``<stem>.partial<ext>`` beside the output (pictures: in the folder ``<folder>.partial``), and
+    Interrupted (a KeyboardInterrupt) says so; where that name is taken a number is added, or with
+    ``overwrite`` a file is replaced. The second Ctrl-C ends it at once and makes no such file, as
+    the first does without ``keep_partial``. A program with a handler of its own for the signal is
+    not disturbed: what that raises ends the run, and nothing is kept.
 
     Raises UsageError, InputError, OutputError, ModelError and BackendError. What can be refused
     is refused before anything is decoded or loaded. A failed run leaves nothing under the name
@@ -96,21 +106,37 @@ def stylize_video(
     begin, finish = checked_range(start, end)
     if segment_frames < 1:
         raise UsageError(f"a segment has at least one frame, got {segment_frames}")
-    options = EncodeOptions(
-        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+    options = options_for(
+        output, codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
     )
-    check_output(output, source=source, overwrite=overwrite, options=options)
-    work = Work(
-        source,
-        output,
-        options,
-        start=begin,
-        end=finish,
-        overwrite=overwrite,
-        resume=resume,
-        limits=limits,
-        segment_frames=segment_frames,
-    )
+    check_target(output, source=source, overwrite=overwrite, options=options)
+    work: Work | PlainWork
+    if isinstance(options, EncodeOptions) and fps is None and not is_sequence(source):
+        work = Work(
+            source,
+            output,
+            options,
+            start=begin,
+            end=finish,
+            deinterlace=deinterlace,
+            overwrite=overwrite,
+            resume=resume,
+            limits=limits,
+            segment_frames=segment_frames,
+        )
+    else:
+        work = PlainWork(
+            source,
+            output,
+            options,
+            start=begin,
+            end=finish,
+            fps=fps,
+            deinterlace=deinterlace,
+            overwrite=overwrite,
+            resume=resume,
+            limits=limits,
+        )
     with (
         work,
         open_brush(
@@ -123,8 +149,11 @@ def stylize_video(
         began = time.perf_counter()
         batch = brush.batch_for(work.info.size)
         brush.warm_up(work.info.size, batch=batch)
-        work.begin(asked_of(brush.spec, strength, info), brush, batch)
-        before = work.journal.frames
+        if isinstance(work, PlainWork):
+            work.begin()
+        else:
+            work.begin(asked_of(brush.spec, strength, info), brush, batch)
+        before = work.frames
         expected = expected_frames(work.info, begin, finish)
         stats = ConversionStats()
         with stop_on_interrupt() as stop:
@@ -132,7 +161,7 @@ def stylize_video(
                 brush, batch=batch, stats=stats, expected=expected, progress=progress, stop=stop
             ):
                 kept = work.finish_early() if keep_partial else None
-                raise _interrupted(kept, expected, work.journal.frames)
+                raise _interrupted(kept, expected, work.frames)
             with stats.encode.busy():
                 written = work.finish()
         seconds = time.perf_counter() - began
@@ -141,6 +170,7 @@ def stylize_video(
         work.health,
         written.frames,
         shown_until=work.shown_until if begin is None and finish is None else None,
+        source=source,
     )
     new = written.frames - before
     return RunReport(
@@ -163,7 +193,7 @@ def stylize_video(
             "stylize": stats.stylize.busy_seconds,
             "encode": stats.encode.busy_seconds,
         },
-        notes=(*losses, *work.journal.notes, *repairs(work.health), *written.notes),
+        notes=(*losses, *work.notes, *repairs(work.health), *written.notes),
         finished_with_loss=bool(losses),
     )
 
@@ -184,19 +214,28 @@ def _interrupted(
 
 
 def losses_of(
-    info: VideoInfo, health: SourceHealth, frames: int, *, shown_until: Fraction | None
+    info: VideoInfo,
+    health: SourceHealth,
+    frames: int,
+    *,
+    shown_until: Fraction | None,
+    source: Path | None = None,
 ) -> list[str]:
     """A sentence for each way in which more than 1 % of the source is missing from the result.
 
     ``shown_until``: seconds of the source's clock at which the last of ``frames`` ends; None where
-    only a range was read.
+    only a range was read. ``source`` is looked at again where its pictures end before the length of
+    the whole file.
     """
     found = []
     promised = info.frames_in_header
     if shown_until is None:
         pass
     elif promised is None:
-        found += _shortage(info, shown_until)
+        shortage = _shortage(info, shown_until)
+        # A length of the whole file is that of its sound, where that goes on after the pictures.
+        if shortage and (source is None or not ends_in_sound(source)):
+            found += shortage
     elif frames < promised * (1 - LOSS):
         found.append(
             f"only {frames} of the {promised} frames that the header promises could be decoded; "

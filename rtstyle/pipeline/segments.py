@@ -15,9 +15,12 @@ from rtstyle.media import (
     EncodeOptions,
     FrameClock,
     Mark,
+    PartFile,
     SegmentFacts,
+    SegmentFile,
     SegmentWriter,
     VideoFile,
+    find_pictures,
 )
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.journal import Journal, Segment
@@ -90,11 +93,11 @@ class SegmentSink:
         if self._writer is not None:
             self._note(self._finished(), self._marks.last(), final=True)
 
-    def cut(self) -> tuple[Path, SegmentFacts] | None:
+    def cut(self) -> tuple[SegmentFile, SegmentFacts] | None:
         """The run ends early: finish what is begun, which no journal notes; None for nothing."""
         if self._writer is None:
             return None
-        return self._writer.path, self._finished()
+        return SegmentFile(self._writer.path), self._finished()
 
     def abort(self) -> None:
         """Give up the segment that is begun."""
@@ -123,7 +126,7 @@ class SegmentSink:
         self._journal.add(
             Segment(
                 index=index,
-                file=self._journal.path(index),
+                file=SegmentFile(self._journal.path(index)),
                 after=self._after,
                 warm_up=self._marks.warm_up if index else 0,
                 facts=facts,
@@ -134,17 +137,46 @@ class SegmentSink:
         self._after = following
 
 
+class Mover:
+    """Removes segments whose pictures are found on the disk in the film that is put together.
+
+    The first stays, since it says how all were encoded. Call it after each segment was added.
+    """
+
+    def __init__(self, journal: Journal, part: PartFile) -> None:
+        self._journal, self._part = journal, part
+        self._added, self._next = 0, 1
+        self._searched = 0
+
+    def __call__(self) -> None:
+        """Raises DiskFull and OutputNotWritable."""
+        self._added += 1
+        # What was added last is still in memory, wholly or in part.
+        while self._next < self._added - 1:
+            segment = self._journal.done[self._next]
+            offsets = find_pictures(segment.file.path, self._part.path, self._searched)
+            if offsets is None:
+                return
+            self._part.sync()
+            self._part.precious = True
+            self._journal.move(self._next, offsets)
+            self._searched = offsets[-1]
+            self._next += 1
+
+
 @dataclass(slots=True)
 class SegmentRunner:
     """Makes one segment from nothing but the source, as any machine that has it can."""
 
     open_source: Callable[[Mark | None], VideoFile]
+    path: Callable[[int], Path]
+    """Where a segment's own file is to be, by its index."""
     paint: Callable[[Pixels], Pixels]
     options: EncodeOptions
     batch: int = 1
 
     def __call__(self, segment: Segment, before: Segment | None) -> Segment:
-        """Make ``segment.file`` anew; the segment with the facts of the new file.
+        """Make a segment anew, in a file of its own; the segment with that file and its facts.
 
         ``before``: the segment before it. Raises what reading, painting and writing raise, and
         OutputError where other frames come out than there were.
@@ -152,7 +184,8 @@ class SegmentRunner:
         last = None if before is None else before.facts.last
         with self.open_source(segment.after) as video:
             clock = FrameClock(video.info, last=last)
-            writer = SegmentWriter(segment.file, video.info, self.options, clock)
+            path = self.path(segment.index)
+            writer = SegmentWriter(path, video.info, self.options, clock)
             try:
                 frames = islice(video, segment.warm_up + segment.facts.frames)
                 sink = _Cold(writer, segment.warm_up)
@@ -163,9 +196,9 @@ class SegmentRunner:
                 raise
         if sorted(facts.pts) != sorted(segment.facts.pts):
             raise OutputError(
-                f"{segment.file.name}: made anew it has other frames; start over with --overwrite"
+                f"{path.name}: made anew it has other frames; start over with --overwrite"
             )
-        return replace(segment, facts=facts)
+        return replace(segment, file=SegmentFile(path), facts=facts)
 
 
 class _Cold:

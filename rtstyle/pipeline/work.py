@@ -19,6 +19,7 @@ from rtstyle.media import (
     Mark,
     PartFile,
     SegmentFacts,
+    SegmentFile,
     SegmentJoiner,
     VideoFile,
     open_video,
@@ -29,13 +30,16 @@ from rtstyle.media import (
 )
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.journal import Journal, Key
-from rtstyle.pipeline.segments import Marking, SegmentRunner, SegmentSink
+from rtstyle.pipeline.segments import Marking, Mover, SegmentRunner, SegmentSink
 from rtstyle.pipeline.stats import Progress
 from rtstyle.styles import StyleSpec
 from rtstyle.types import BackendInfo, Limits, Pixels, SinkReport, SourceHealth, VideoInfo
 
 _NO_MATTER = ("audio", "subtitles")
 """Settings that may change between a run and its resumption, since segments hold only pictures."""
+
+_FEW = 4
+"""Segments that may lie on the disk twice for a moment, beside and in their film."""
 
 Paint = Callable[[Pixels], Pixels]
 
@@ -54,6 +58,7 @@ class Work:
         *,
         start: Fraction | None,
         end: Fraction | None,
+        deinterlace: str,
         overwrite: bool,
         resume: bool,
         limits: Limits,
@@ -63,6 +68,7 @@ class Work:
         another run writes the same output, and what open_video raises."""
         self._source, self._output, self._options = source, output, options
         self._start, self._end, self._limits = start, end, limits
+        self._deinterlace = deinterlace
         self._resume, self._every = resume, segment_frames
         self.journal = Journal(output)
         if not resume and not overwrite:
@@ -70,10 +76,13 @@ class Work:
         self._video = self._open(None)
         self.shown_until = Fraction(0)
         """Seconds of the source's clock at which the last frame of a finished film ends."""
-        self._tail: tuple[Path, SegmentFacts] | None = None
+        self._tail: tuple[SegmentFile, SegmentFacts] | None = None
         self._film: FilmFile | None = None
         try:
-            self._part = PartFile(output, overwrite=overwrite)
+            rescue = resume and self.journal.has_moved and not self.journal.joined.exists()
+            self._part = PartFile(
+                output, overwrite=overwrite, rescue=self.journal.joined if rescue else None
+            )
         except BaseException:
             self._video.close()
             raise
@@ -87,6 +96,16 @@ class Work:
     def health(self) -> SourceHealth:
         """What had to be swallowed of the source so far, by this run and those before."""
         return self._video.health
+
+    @property
+    def frames(self) -> int:
+        """Frames in whole segments, which a later run can go on after."""
+        return self.journal.frames
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the journal has to say."""
+        return tuple(self.journal.notes)
 
     def begin(self, asked: Key, paint: Paint, batch: int) -> None:
         """Settle with the journal what is done already.
@@ -109,11 +128,12 @@ class Work:
             **{k: v for k, v in asdict(self._options).items() if k not in _NO_MATTER},
             "start": None if self._start is None else str(self._start),
             "end": None if self._end is None else str(self._end),
+            "deinterlacing": self._deinterlace,
             "length of segments": self._every,
             "version of rtstyle": __version__,
             **software_versions(),
         }
-        runner = SegmentRunner(self._open, paint, self._options, batch)
+        runner = SegmentRunner(self._open, self.journal.path, paint, self._options, batch)
         self.journal.begin(key, resume=self._resume, redo=runner)
         if self.journal.done:
             self.journal.notes.append(
@@ -158,7 +178,17 @@ class Work:
         Raises OutputError where there is no frame or the film does not hold what it should,
         OutputExists where the name was taken meanwhile, DiskFull.
         """
-        frames = self._join([(segment.file, segment.facts) for segment in self.journal.done])
+        try:
+            frames = self._join_and_move()
+        except DiskFull:
+            raise
+        except OutputError:
+            if not (self._part.precious and self._part.held):
+                raise
+            # The index may have needed more room than there was; a second try needs none, and
+            # finds in the first what has been removed already.
+            self._part.rescue(self.journal.joined)
+            frames = self._join(self._pieces(), index_first=False)
         assert self._film is not None
         report = self._film.place(frames)
         self.shown_until = self.journal.done[-1].facts.end * tick_of(self.info)
@@ -170,7 +200,7 @@ class Work:
 
         None, and no file, where nothing was done. The segments stay.
         """
-        pieces = [(segment.file, segment.facts) for segment in self.journal.done]
+        pieces = self._pieces()
         if self._tail is not None:
             pieces.append(self._tail)
         if not pieces:
@@ -179,9 +209,32 @@ class Work:
         assert self._film is not None
         return self._film.place_partial(frames)
 
-    def _join(self, pieces: list[tuple[Path, SegmentFacts]], *, cut: bool = False) -> int:
+    def _pieces(self) -> list[tuple[SegmentFile, SegmentFacts]]:
+        return [(segment.file, segment.facts) for segment in self.journal.done]
+
+    def _join_and_move(self) -> int:
+        pieces = self._pieces()
+        if any(file.offsets is not None for file, _ in pieces):
+            # What an unfinished film holds cannot be moved into another.
+            return self._join(pieces)
+        if len(pieces) <= _FEW:
+            return self._join(pieces)
+        return self._join(pieces, mover=Mover(self.journal, self._part))
+
+    def _join(
+        self,
+        pieces: list[tuple[SegmentFile, SegmentFacts]],
+        *,
+        mover: Mover | None = None,
+        index_first: bool = True,
+        cut: bool = False,
+    ) -> int:
+        """Put pieces together; how many frames they are."""
         if not pieces:
             raise OutputError(f"{self._output.name}: no frame to write; nothing was made")
+        facts = [facts for _, facts in pieces]
+        frames = sum(piece.frames for piece in facts)
+        seconds = (facts[-1].end - facts[0].first) * tick_of(self.info)
         film = self._film = FilmFile(
             self._output,
             self.info,
@@ -191,13 +244,15 @@ class Work:
             start=self._start,
             end=self._end,
             keep_unfinished=False,
+            extent=(frames, seconds) if mover is not None else None,
+            index_first=index_first,
         )
         film.notes.extend(stored_otherwise(self.info, self._options))
-        facts = [facts for _, facts in pieces]
         joiner = SegmentJoiner(film, self.info, self._options, facts)
-        for path, _ in pieces:
-            joiner.add(path)
-        frames = sum(piece.frames for piece in facts)
+        for file, _ in pieces:
+            joiner.add(file)
+            if mover is not None:
+                mover()
         film.complete(
             frames=frames,
             last=facts[-1].last,
@@ -208,7 +263,12 @@ class Work:
 
     def _open(self, after: Mark | None) -> VideoFile:
         return open_video(
-            self._source, start=self._start, end=self._end, after=after, limits=self._limits
+            self._source,
+            start=self._start,
+            end=self._end,
+            after=after,
+            deinterlace=self._deinterlace,
+            limits=self._limits,
         )
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from rtstyle.backends import FakeStylizer
 from rtstyle.errors import DiskFull, OutputError, OutputExists
-from rtstyle.pipeline import Progress, stylize_video
+from rtstyle.media import PartFile, film
+from rtstyle.pipeline import Progress, segments, stylize_video
 from rtstyle.types import RunReport
-from tests.clips import audio_packets, make_clip, subtitle_packets, video_pts
+from tests.clips import audio_packets, make_clip, read_frames, subtitle_packets, video_pts
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, SEGMENT = 100, 8
@@ -351,3 +354,184 @@ def test_a_subtitle_and_a_range_survive(tmp_path: Path, clip: Path) -> None:
     assert pictures(output) == pictures(whole)
     assert audio_packets(output) == audio_packets(whole)
     assert subtitle_packets(output) == subtitle_packets(whole)
+
+
+JOIN = """
+import os, signal, sys
+from rtstyle.backends import FakeStylizer
+from rtstyle.pipeline import segments, stylize_video
+
+source, output, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+move = segments.Mover.__call__
+
+def and_die(self):
+    global calls
+    move(self)
+    calls -= 1
+    if calls == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+segments.Mover.__call__ = and_die
+with FakeStylizer(invert=True) as stylizer:
+    stylize_video(
+        source, output, None, stylizer=stylizer, preset="ultrafast", resume=True, segment_frames=8
+    )
+"""
+
+
+def die_while_joining(clip: Path, output: Path, calls: int) -> None:
+    line = [sys.executable, "-c", JOIN, str(clip), str(output), str(calls)]
+    done = subprocess.run(line, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of noise: large enough to leave the muxers' memory soon."""
+    noise = np.random.default_rng(5).integers(0, 256, (FRAMES, 96, 128, 3), dtype=np.uint8)
+    return make_clip(
+        tmp_path_factory.mktemp("noise") / "in.mkv",
+        size=(128, 96),
+        frames=FRAMES,
+        pictures=list(noise),
+        audio=True,
+        options={"preset": "medium", "bf": "3", "g": "20"},
+    )
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv"])
+@pytest.mark.parametrize("calls", [7, 13])
+def test_a_run_killed_while_its_film_is_put_together(
+    tmp_path: Path, long_clip: Path, name: str, calls: int
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole, output = tmp_path / "whole" / name, tmp_path / "killed" / name
+    convert(long_clip, whole)
+    die_while_joining(long_clip, output, calls)
+    parts = output.with_name(f"{name}.parts")
+    if name != "out.mkv":
+        # Matroska is written in clusters of some seconds.
+        assert len(list(parts.glob("*.mkv"))) < len(list(parts.glob("0*.json")))
+    painted: list[int] = []
+    report = convert(
+        long_clip, output, resume=True, progress=lambda now: painted.append(now.frames_done)
+    )
+    assert painted == [FRAMES]
+    assert not any("made anew" in note for note in report.notes)
+    assert_the_same(output, whole, long_clip)
+
+
+def test_what_was_moved_and_lost_is_made_anew(tmp_path: Path, long_clip: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole, output = tmp_path / "whole" / "out.mp4", tmp_path / "killed" / "out.mp4"
+    convert(long_clip, whole)
+    die_while_joining(long_clip, output, 13)
+    output.with_name("out.mp4.part").unlink()
+    report = convert(long_clip, output, resume=True)
+    assert any("made anew" in note for note in report.notes)
+    assert_the_same(output, whole, long_clip)
+
+
+def test_a_film_never_lies_on_the_disk_twice(
+    tmp_path: Path, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_use: list[int] = []
+    move = segments.Mover.__call__
+
+    def weighed(self: segments.Mover) -> None:
+        in_use.append(sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()))
+        move(self)
+
+    monkeypatch.setattr(segments.Mover, "__call__", weighed)
+    output = tmp_path / "out.mp4"
+    convert(long_clip, output)
+    size = output.stat().st_size
+    assert len(in_use) == -(-FRAMES // SEGMENT)
+    # Twice on the disk: the first segment, the last two, and the second that a muxer holds back.
+    twice = 3 * SEGMENT + 30
+    assert max(in_use) < size * (1 + twice / FRAMES)
+
+
+def test_an_index_that_needs_more_room_is_written_all_the_same(
+    tmp_path: Path, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "tight").mkdir()
+    whole, output = tmp_path / "whole" / "out.mp4", tmp_path / "tight" / "out.mp4"
+    convert(long_clip, whole)
+    monkeypatch.setattr(film, "_INDEX_ROOM", 64)
+    monkeypatch.setattr(film, "_INDEX_ENTRY", 1)
+    convert(long_clip, output)
+    assert_the_same(output, whole, long_clip)
+    assert whole.read_bytes().index(b"moov") < whole.read_bytes().index(b"mdat")
+
+
+def test_a_film_whose_finish_fails_is_kept_and_gone_on_with(
+    tmp_path: Path, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "failed").mkdir()
+    whole, output = tmp_path / "whole" / "out.mp4", tmp_path / "failed" / "out.mp4"
+    convert(long_clip, whole)
+
+    def full(self: PartFile) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartFile, "place", full)
+        with pytest.raises(DiskFull, match=rf"{FRAMES} frames are kept.*--resume"):
+            convert(long_clip, output)
+    assert not output.exists()
+    report = convert(long_clip, output, resume=True)
+    assert not any("made anew" in note for note in report.notes)
+    assert_the_same(output, whole, long_clip)
+
+
+FULL = """
+import resource, sys
+from rtstyle.backends import FakeStylizer
+from rtstyle.errors import DiskFull
+from rtstyle.pipeline import stylize_video
+
+source, output, limit, every = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    with FakeStylizer(invert=True) as stylizer:
+        stylize_video(
+            source, output, None, stylizer=stylizer, preset="ultrafast", segment_frames=every
+        )
+except DiskFull as error:
+    print(error)
+    raise SystemExit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "every", "kept"),
+    [(400_000, FRAMES, 0), (400_000, SEGMENT, FRAMES)],
+    ids=["in a segment", "in the film"],
+)
+def test_a_full_disk_costs_no_work(
+    tmp_path: Path, long_clip: Path, limit: int, every: int, kept: int
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "full").mkdir()
+    whole, output = tmp_path / "whole" / "out.mp4", tmp_path / "full" / "out.mp4"
+    convert(long_clip, whole, segment_frames=every)
+    line = [sys.executable, "-c", FULL, str(long_clip), str(output), str(limit), str(every)]
+    done = subprocess.run(line, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 4, done.stderr
+    assert "no room left" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert (f"{kept} frames are kept" in done.stdout) == bool(kept)
+    parts = output.with_name("out.mp4.parts")
+    assert not output.exists()
+    assert parts.is_dir()
+    if not kept:
+        # Encoded frames of noise are some ten kilobytes each.
+        assert len(read_frames(parts / "000000.mkv")) > 20
+    report = convert(long_clip, output, resume=True, segment_frames=every)
+    assert not any("made anew" in note for note in report.notes)
+    assert_the_same(output, whole, long_clip)

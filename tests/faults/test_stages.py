@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from rtstyle.pipeline import ConversionStats, Progress, convert
@@ -10,11 +13,21 @@ from rtstyle.types import Pixels
 from tests.fakes import FakeSink, FakeSource
 
 FRAMES = 30
+LONGEST = 3.0
+"""Seconds: one for the error to arrive, two for the threads to end."""
 PLACES = [0, FRAMES // 2, FRAMES - 1]
 
 
 class StageFailedError(Exception):
     pass
+
+
+@pytest.fixture(autouse=True)
+def soon() -> Iterator[None]:
+    """Fail a test whose stages do not end at once; that their threads do is checked after each."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < LONGEST
 
 
 def same(pixels: Pixels) -> Pixels:

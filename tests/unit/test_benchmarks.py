@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from benchmarks.__main__ import SizeType, benchmarks
 from benchmarks.lanes import run_lane
 from benchmarks.material import draw_clip, random_pack, width_of
+from benchmarks.memory import Watch, folder_bytes
 from benchmarks.memory import report as memory_report
 from benchmarks.record import heading, table, write_record
 from benchmarks.video import Lane, report, summarise
@@ -148,7 +150,27 @@ def test_memory_is_measured_at_both_lengths(
     record = json.loads(file.read_text())
     assert record["frames"] == [3, 6]
     assert record["ratio"] == pytest.approx(record["peak_bytes"][1] / record["peak_bytes"][0])
+    assert all(3 < held < 200 for held in record["open_files"])
+    for disk, output in zip(record["disk_peak_bytes"], record["output_bytes"], strict=True):
+        assert disk >= output > 500
     assert "times the memory" in result.output
+
+
+def test_a_folder_is_weighed_with_what_lies_below(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "a").write_bytes(bytes(1000))
+    (tmp_path / "below" / "b").write_bytes(bytes(500))
+    watch = Watch(tmp_path)
+    watch(os.getpid())
+    (tmp_path / "a").unlink()
+    watch(os.getpid())
+    assert (watch.disk_bytes, folder_bytes(tmp_path)) == (1500, 500)
+    assert watch.open_files is not None
+    most = watch.open_files
+    with (tmp_path / "c").open("wb"), (tmp_path / "d").open("wb"):
+        watch(os.getpid())
+    watch(os.getpid())
+    assert watch.open_files == most + 2
 
 
 def test_the_memory_report_shows_both_lengths() -> None:
@@ -157,10 +179,13 @@ def test_the_memory_report_shows_both_lengths() -> None:
         "size": "64x48",
         "frames": [500, 3000],
         "peak_bytes": [100 * 2**20, 104 * 2**20],
+        "open_files": [12, None],
+        "output_bytes": [2**20, 6 * 2**20],
+        "disk_peak_bytes": [2**20, 7 * 2**20],
         "ratio": 1.04,
     }
     text = "\n".join(memory_report(figures, "cmd"))
-    assert "| 3000   |     104 MiB |" in text
+    assert "| 3000   |     104 MiB |    unknown | 6.0 MiB |" in text
     assert "1.040 times" in text
 
 

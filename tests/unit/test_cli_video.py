@@ -148,10 +148,12 @@ def interrupted_run(folder: Path, numbers: list[int], *, pack: Path) -> tuple[in
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.5)
+        began = time.monotonic()
         for number in numbers:
             os.kill(child.pid, number)
             time.sleep(0.01)
         _, stderr = child.communicate(timeout=30)
+        assert time.monotonic() - began < 3
         return child.returncode, stderr
 
 

@@ -30,6 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "late.ts": {"options": _REORDERED},
     "raw.h264": {"container": "h264"},
     "old.avi": {"codec": "mpeg4"},
+    "fields.mp4": {"options": {"flags": "+ildct+ilme", "x264-params": "tff=1", "g": "10"}},
     "intra.mov": {"codec": "mjpeg", "pixel_format": "yuvj420p"},
 }
 
@@ -109,7 +110,7 @@ def test_a_shorter_film_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_mark_is_read_back_or_refused() -> None:
-    mark = Mark(7, (5, None, 6), (1, 2, 3), 6, 0, 0, 0, ("a note",))
+    mark = Mark(7, (5, None, 6), (1, 2, 3), 6, 0, 0, 0, 0, ("a note",))
     assert Mark.from_json(json.loads(json.dumps(mark.to_json()))) == mark
     changes: list[dict[str, object]] = [
         {"frames": 0},

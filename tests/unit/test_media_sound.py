@@ -9,7 +9,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
+from av.audio.resampler import AudioResampler
 
 from rtstyle.media import EncodeOptions, VideoWriter, open_video
 from rtstyle.media.aac import AacTrack
@@ -80,6 +82,59 @@ def test_sound_encoded_anew_stays_in_sync(tmp_path: Path, name: str) -> None:
         assert abs(lags[int(np.argmin(errors))]) <= 48, "more than a millisecond out of sync"
         assert min(errors) < 0.03
         assert abs(len(new) - min(len(old), 48000)) < 3000
+
+
+LAYOUTS = ["mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1"]
+
+
+def interleaved(path: Path) -> npt.NDArray[np.float32]:
+    """The first sound, ``(samples, channels)``; packed, since PyAV cannot take eight planes."""
+    pieces = []
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        layout = stream.codec_context.layout
+        resampler = AudioResampler(format="flt", layout=layout, rate=48000)
+        for frame in container.decode(stream):
+            frame.pts = None
+            pieces += [piece.to_ndarray() for piece in resampler.resample(frame)]
+    return np.concatenate(pieces, axis=1).reshape(-1, layout.nb_channels).astype(np.float32)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["b.mp4", "b.mkv"])
+def test_every_number_of_channels_is_encoded_anew(tmp_path: Path, layout: str, name: str) -> None:
+    channels = av.AudioLayout(layout).nb_channels
+    time = np.arange(48000) / 48000
+    # Louder from channel to channel, and none so low that a bass channel's filter matters.
+    samples = np.stack(
+        [0.04 * (number + 1) * np.sin(2 * np.pi * 100 * time) for number in range(channels)], axis=1
+    )
+    path = tmp_path / "a.mkv"
+    clip = make_clip(tmp_path / "silent.mkv", frames=25)
+    with av.open(str(clip)) as silent, av.open(str(path), "w") as target:
+        picture = target.add_stream_from_template(silent.streams.video[0], opaque=True)
+        sound = target.add_stream("flac", rate=48000)
+        sound.codec_context.layout = layout
+        for packet in silent.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                target.mux(packet)
+        for begin in range(0, 48000, 1000):
+            block = (samples[begin : begin + 1000] * 32767).astype(np.int16).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout=layout)
+            frame.sample_rate, frame.pts, frame.time_base = 48000, begin, Fraction(1, 48000)
+            target.mux(sound.encode(frame))
+        target.mux(sound.encode(None))
+    copy(path, tmp_path / name, EncodeOptions(preset="ultrafast", audio="aac"))
+    got = interleaved(tmp_path / name)
+    assert abs(len(got) - 48000) < 3000
+    loud = np.sqrt((got[8000:40000] ** 2).mean(axis=0))
+    if channels == got.shape[1] and layout in ("mono", "stereo", "5.0", "5.1", "7.1"):
+        wanted = np.sqrt((samples[8000:40000] ** 2).mean(axis=0))
+        assert np.allclose(loud, wanted, rtol=0.1)
+    else:
+        # AAC has no such layout, and FFmpeg leaves a bass channel out of what it mixes.
+        assert loud[:2].min() > 0.01
 
 
 def test_damaged_sound_does_not_stop_the_pictures(tmp_path: Path) -> None:

@@ -51,6 +51,49 @@ def test_after_a_new_clock_the_distances_are_kept() -> None:
     assert count == 1
 
 
+@pytest.mark.parametrize("wild", [12800 * 3600, 10 * 12800, -12800 * 3600, -30 * 12800])
+def test_one_wild_stamp_moves_no_other(wild: int) -> None:
+    stamps = [wild if index == 7 else index * STEP for index in range(12)]
+    line = Timeline(FINE, Fraction(25))
+    times = [line.place(*pair) for pair in itertools.zip_longest(stamps, stamps[1:])]
+    assert times == [index * STEP for index in range(12)]
+    assert line.repaired == 1
+
+
+def test_what_follows_a_gap_or_a_new_clock_tells_it_from_a_wild_stamp() -> None:
+    hour = 12800 * 3600
+    for stamps, wanted in (
+        ([0, STEP, hour, hour + STEP], [0, STEP, hour, hour + STEP]),
+        ([hour, hour + STEP, 0, STEP], [hour + index * STEP for index in range(4)]),
+        ([0, STEP, hour], [0, STEP, hour]),
+    ):
+        line = Timeline(FINE, Fraction(25))
+        pairs = itertools.zip_longest(stamps, stamps[1:])
+        assert [line.place(*pair) for pair in pairs] == wanted
+
+
+def test_stamps_of_other_days_are_wild_unless_they_go_on_from_there() -> None:
+    day = 12800 * 3600 * 24
+    for stamps, wanted in (
+        ([0, STEP, day], [0, STEP, 2 * STEP]),
+        ([0, STEP, 3 * day, day, 4 * STEP], [0, STEP, 2 * STEP, 3 * STEP, 4 * STEP]),
+        ([0, STEP, day, day], [0, STEP, 2 * STEP, 3 * STEP]),
+        ([0, STEP, day, day + STEP], [0, STEP, day, day + STEP]),
+    ):
+        line = Timeline(FINE, Fraction(25), ends=6 * STEP)
+        pairs = itertools.zip_longest(stamps, stamps[1:])
+        assert [line.place(*pair) for pair in pairs] == wanted
+
+
+@pytest.mark.parametrize("ends", [None, 12800 * 3600 * 48])
+def test_a_still_of_a_day_of_which_the_header_knows_is_left_alone(ends: int | None) -> None:
+    day = 12800 * 3600 * 24
+    line = Timeline(FINE, Fraction(25), ends=ends)
+    stamps = [0, day, 2 * day]
+    pairs = itertools.zip_longest(stamps, stamps[1:])
+    assert [line.place(*pair) for pair in pairs] == stamps
+
+
 def test_lost_frames_without_times_leave_a_gap() -> None:
     line = Timeline(FINE, Fraction(25))
     line.place(None)
