@@ -1,11 +1,12 @@
 """Pixels in, pixels out: files and pictures, read and written. Knows no net and no style."""
 
 from rtstyle.media.clip import write_clip
-from rtstyle.media.codecs import EncodeOptions, encoders
+from rtstyle.media.codecs import CODEC_NAMES, ENCODER_KINDS, EncodeOptions, encoders
 from rtstyle.media.encode import VideoWriter
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
+from rtstyle.media.hardware import hardware_encoders
 from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.output import check_container, check_output
 from rtstyle.media.sink import FrameSink
@@ -13,6 +14,8 @@ from rtstyle.media.source import FrameSource
 from rtstyle.media.weigh import Extent, Weight, measure_extent, weigh
 
 __all__ = [
+    "CODEC_NAMES",
+    "ENCODER_KINDS",
     "VIDEO_ENDINGS",
     "EncodeOptions",
     "Extent",
@@ -27,6 +30,7 @@ __all__ = [
     "encoders",
     "ending_for",
     "find_videos",
+    "hardware_encoders",
     "measure_extent",
     "open_video",
     "read_image",

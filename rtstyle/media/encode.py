@@ -91,7 +91,7 @@ class VideoWriter:
             self._stream, self._convert = add_pictures(
                 self._container, info, options, tick=self._tick, name=output.name
             )
-            self._notes.extend(stored_otherwise(info, options))
+            self._notes.extend(stored_otherwise(info, options, muxer_of(output)))
         except BaseException:
             self.abort()
             raise
@@ -118,7 +118,7 @@ class VideoWriter:
         try:
             if self._first is None:
                 self._begin(container, pts)
-            picture = self._convert(frame.pixels)
+            picture = self._convert(frame.pixels, frame.alpha)
             picture.pts, picture.time_base = pts - self._moved, self._tick
             self._last, self._last_seconds = pts, frame.seconds
             if frame.duration is not None:

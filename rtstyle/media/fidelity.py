@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from rtstyle.errors import UsageError
-from rtstyle.media.colour import bits_per_sample, has_alpha
+from rtstyle.media.colour import bits_per_sample
 from rtstyle.media.decode import Decoder
 from rtstyle.media.file import open_video
 from rtstyle.media.inventory import (
@@ -48,7 +48,7 @@ from rtstyle.types import (
 _LEAST_OFFSET = Fraction(1, 1000)
 """Seconds between sound and picture that nobody can set right: Matroska counts milliseconds."""
 _FOREIGN_CLOCKS = ("mpegts", "mpeg")
-_WITH_ALPHA = ("ffv1", "prores", "vp8", "vp9", "qtrle", "png")
+_WITH_ALPHA = ("ffv1", "qtrle", "png")
 
 
 KINDS_OF_CHECK = (
@@ -90,7 +90,7 @@ def compare(input: str | Path, output: str | Path, *, limits: Limits = DEFAULT_L
         pick_video(after, shown(theirs))
         pairs = pair_streams(before, after)
         muxer = muxer_of_file(theirs, after)
-        looks = list(_check_looks(mine, theirs, limits))
+        looks = list(_check_looks(mine, theirs, muxer, limits))
         with Film(mine, limits) as one, Film(theirs, limits) as other:
             match = match_pictures(one, other)
             damage = _damage(one, other)
@@ -164,10 +164,10 @@ def _damage(input: Film, output: Film) -> str:
     return "".join(words)
 
 
-def _check_looks(input: Path, output: Path, limits: Limits) -> Iterator[Check]:
-    """Size, pixel shape, colour and depth, of the first picture."""
-    one, mine, one_clear = _first_picture(input, limits)
-    other, theirs, other_clear = _first_picture(output, limits)
+def _check_looks(input: Path, output: Path, muxer: str, limits: Limits) -> Iterator[Check]:
+    """Size, pixel shape, colour, depth and transparency, of the first picture."""
+    one, mine = _first_picture(input, limits)
+    other, theirs = _first_picture(output, limits)
     turned = f", turned by {one.rotation} degrees" if one.rotation else ""
     same = one.size == other.size
     yield Check("size", same, f"{one.size}{turned}{'' if same else f' to {other.size}'}")
@@ -178,14 +178,23 @@ def _check_looks(input: Path, output: Path, limits: Limits) -> Iterator[Check]:
     before, after = bits_per_sample(mine), bits_per_sample(theirs)
     depth = f"{before} bits" if before == after else f"{before} to {after} bits"
     yield Check("depth", after >= before, depth)
-    if one_clear:
-        kept = other_clear
+    if one.alpha:
         yield Check(
             "transparency",
-            kept,
-            "kept" if kept else f"is not in the output ({other.codec})",
-            required=other.codec in _WITH_ALPHA,
+            other.alpha,
+            "kept" if other.alpha else f"is not in the output ({other.codec})",
+            required=_can_be_clear(other.codec, theirs, muxer),
         )
+
+
+def _can_be_clear(codec: str, picture: VideoFrame, muxer: str) -> bool:
+    """Whether what was chosen for the output could have kept transparency."""
+    if codec in ("vp8", "vp9"):
+        return muxer in ("matroska", "webm")
+    if codec == "prores":
+        # Of its profiles only the 4:4:4 ones have it.
+        return picture.format.name.startswith("yuv444")
+    return codec in _WITH_ALPHA
 
 
 def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
@@ -209,8 +218,8 @@ def _colour_words(colour: Colour) -> tuple[str, str, str, str]:
     )
 
 
-def _first_picture(path: Path, limits: Limits) -> tuple[VideoInfo, VideoFrame, bool]:
-    """What is known of it, itself, and whether it can be transparent."""
+def _first_picture(path: Path, limits: Limits) -> tuple[VideoInfo, VideoFrame]:
+    """What is known of it, and itself as the stream's own decoder gives it."""
     with open_video(path, limits=limits) as video:
         info = video.info
     with open_container(path, max_pixels=limits.max_pixels) as container:
@@ -222,9 +231,7 @@ def _first_picture(path: Path, limits: Limits) -> tuple[VideoInfo, VideoFrame, b
         pictures = decoder.pictures()
         first = next(pictures)
         pictures.close()
-        # Matroska keeps the transparency of VP8 and VP9 where not every decoder looks.
-        tags = {key.lower(): value for key, value in stream.metadata.items()}
-        return info, first, has_alpha(first) or tags.get("alpha_mode") == "1"
+        return info, first
 
 
 def _copied(pairs: Sequence[Pair]) -> list[Pair]:

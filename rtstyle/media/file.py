@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
+from rtstyle.media.alpha import read_alpha
 from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.decode import Decoder
 from rtstyle.media.streams import (
@@ -28,6 +31,7 @@ from rtstyle.media.streams import (
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import (
     DEFAULT_LIMITS,
+    Alpha,
     Colour,
     Frame,
     Limits,
@@ -79,18 +83,18 @@ class VideoFile:
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._notes: list[str] = []
-        self._size_changed = False
+        self._changes_noted: set[str] = set()
         self._to_rgb = ToRgb()
         self._frames: Generator[Frame, None, None] | None = None
         self._pictures: Generator[VideoFrame, None, None] | None = None
         self._container: InputContainer | None = open_container(path, max_pixels=limits.max_pixels)
         try:
-            self._prepare(self._container)
+            self._prepare(self._container, path)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, container: InputContainer) -> None:
+    def _prepare(self, container: InputContainer, path: str | Path) -> None:
         stream = pick_video(container, self._name)
         limit = self._limits.max_pixels
         context = stream.codec_context
@@ -101,7 +105,11 @@ class VideoFile:
             )
         context.options = {"max_pixels": str(limit)}
         self._decoder = Decoder(
-            container, stream, name=self._name, max_failures=self._limits.max_decode_failures
+            container,
+            stream,
+            name=self._name,
+            max_failures=self._limits.max_decode_failures,
+            with_alpha=True,
         )
         self._pictures = self._decoder.pictures()
         first = next(self._pictures, None)
@@ -111,7 +119,14 @@ class VideoFile:
                 f"(copy it again), or its pictures have more than the {limit} pixels allowed"
             )
         self._stored = Size(first.width, first.height)
-        self._info = _describe(container, stream, first)
+        rotation = first.rotation
+        if self._decoder.transparent is not None:
+            rotation = _rotation_in_file(path, self._limits)
+        self._info = replace(
+            _describe(container, stream, first, rotation),
+            # Browsers tag what they record as transparent, whether it is or not.
+            alpha=has_alpha(first),
+        )
         self._timeline = Timeline(self._info.time_base, self._info.average_rate)
         self._note_losses(first)
         self._frames = self._iterate(first)
@@ -167,11 +182,12 @@ class VideoFile:
                 break
             self._check_length(index, seconds - (self._start or 0))
             yield Frame(
-                pixels=self._upright(picture, seconds),
+                pixels=self._upright(self._to_rgb(picture, info.colour), picture, seconds),
                 pts=pts,
                 time_base=time_base,
                 duration=picture.duration or None,
                 index=index,
+                alpha=self._alpha(picture, seconds),
             )
             index += 1
         if index == 0:
@@ -192,13 +208,29 @@ class VideoFile:
                 self._timeline.skip()
             yield picture, self._timeline.place(picture.pts)
 
-    def _upright(self, picture: VideoFrame, seconds: Fraction) -> Pixels:
-        pixels = self._to_rgb(picture, self._info.colour)
+    def _alpha(self, picture: VideoFrame, seconds: Fraction) -> Alpha | None:
+        alpha = read_alpha(picture)
+        if alpha is None:
+            return None
+        if not self._info.alpha:
+            # What writes the frames was told that all are opaque.
+            if has_alpha(picture):
+                self._note_change(
+                    "alpha",
+                    f"pictures become transparent only at {float(seconds):.2f} s; that is ignored",
+                )
+            return None
+        return self._upright(alpha, picture, seconds)
+
+    def _upright(self, pixels: Pixels, picture: VideoFrame, seconds: Fraction) -> Pixels:
+        """``pixels`` (or alpha) of ``picture`` as large as the first one's and turned as it is to
+        be seen."""
         size = Size(picture.width, picture.height)
         if size != self._stored:
             self._note_change(
+                "size",
                 f"the picture's size changes from {self._stored} to {size} at "
-                f"{float(seconds):.2f} s; such frames are fitted into {self._stored}"
+                f"{float(seconds):.2f} s; such frames are fitted into {self._stored}",
             )
             pixels = _letterbox(pixels, self._stored)
         turn = _TURNS.get(self._info.rotation)
@@ -219,12 +251,10 @@ class VideoFile:
         bits = bits_per_sample(first)
         if bits > 8:
             self._notes.append(f"the source has {bits} bits a sample; it is read with 8")
-        if has_alpha(first):
-            self._notes.append("the source's transparency is ignored")
 
-    def _note_change(self, note: str) -> None:
-        if not self._size_changed:
-            self._size_changed = True
+    def _note_change(self, kind: str, note: str) -> None:
+        if kind not in self._changes_noted:
+            self._changes_noted.add(kind)
             self._notes.append(note)
             _log.warning("%s: %s", self._name, note)
 
@@ -238,8 +268,23 @@ def _check_range(start: Fraction | None, end: Fraction | None) -> None:
         )
 
 
-def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
-    rotation = round(-first.rotation / 90) * 90 % 360
+def _rotation_in_file(path: str | Path, limits: Limits) -> int:
+    """As ``VideoFrame.rotation``, which only a stream's own decoder is told by the container."""
+    with open_container(path, max_pixels=limits.max_pixels) as container:
+        stream = pick_video(container, shown(path))
+        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        most = limits.max_decode_failures
+        decoder = Decoder(container, stream, name=shown(path), max_failures=most)
+        with closing(decoder.pictures()) as pictures:
+            first = next(pictures, None)
+        return 0 if first is None else first.rotation
+
+
+def _describe(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, rotation: int
+) -> VideoInfo:
+    """``rotation``: degrees counterclockwise, as FFmpeg counts them."""
+    rotation = round(-rotation / 90) * 90 % 360
     stored = Size(first.width, first.height)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter = rotation in (90, 270)
@@ -279,13 +324,14 @@ def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
 
 
 def _letterbox(pixels: Pixels, size: Size) -> Pixels:
-    """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
+    """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size; where
+    they are alpha, the bars beside it are transparent."""
     height, width = pixels.shape[:2]
     scale = min(Fraction(size.width, width), Fraction(size.height, height))
     inner = Size(max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     fitted = cv2.resize(pixels, (inner.width, inner.height), interpolation=method)
-    canvas = np.zeros((size.height, size.width, 3), np.uint8)
+    canvas = np.zeros((size.height, size.width, *pixels.shape[2:]), np.uint8)
     top, left = (size.height - inner.height) // 2, (size.width - inner.width) // 2
     canvas[top : top + inner.height, left : left + inner.width] = fitted
     return canvas

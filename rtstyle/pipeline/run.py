@@ -45,6 +45,7 @@ def stylize_video(
     codec: str = "h264",
     quality: int | None = None,
     preset: str | None = None,
+    encoder: str = "software",
     audio: str = "copy",
     subtitles: str = "copy",
     start: Seconds | None = None,
@@ -61,11 +62,12 @@ def stylize_video(
     ``style`` is a bundled style's name, a pack folder, an ONNX file or a StyleSpec; ``stylizer``
     one that is loaded already (then ``style`` may be None, ``backend`` and ``precision`` are not
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
-    0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
-    better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
-    copy or none. ``start`` and ``end`` are seconds from the source's first picture; frames with
-    start <= t < end are taken. Chapters, covers, attachments and tags are kept as far as the
-    container can hold them; a note names what it cannot.
+    0 is the source unchanged. ``codec`` is h264, hevc, av1, vp9, prores or ffv1, ``quality`` its
+    CRF (lower is better) and ``preset`` its own word for speed; ``encoder`` is software, hardware
+    or auto; ``audio`` is copy, aac or none, ``subtitles`` copy or none. Transparency is kept by
+    vp9 (.webm, .mkv), prores and ffv1. ``start`` and ``end`` are seconds from the source's first
+    picture; frames with start <= t < end are taken. Chapters, covers, attachments and tags are kept
+    as far as the container can hold them; a note names what it cannot.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
@@ -85,7 +87,12 @@ def stylize_video(
     check_choice(strength=strength, backend=backend, precision=precision)
     begin, finish = checked_range(start, end)
     options = EncodeOptions(
-        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+        codec=codec,
+        quality=quality,
+        preset=preset,
+        encoder=encoder,
+        audio=audio,
+        subtitles=subtitles,
     )
     check_output(output, source=source, overwrite=overwrite, options=options)
     stats = ConversionStats()
