@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.codec import UnknownCodecError
 from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormatComponent
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -21,6 +22,17 @@ from rtstyle.types import Alpha
 _DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Matroska keeps the transparency of these beside each packet, where FFmpeg's own decoders, which
 are the default, do not look."""
+_PACKED = {
+    "rgba": (4, 3),
+    "bgra": (4, 3),
+    "argb": (4, 0),
+    "abgr": (4, 0),
+    "rgba64": (4, 3),
+    "bgra64": (4, 3),
+    "ya8": (2, 1),
+    "ya16": (2, 1),
+}
+"""Samples a pixel in formats of one plane, and which of them is alpha."""
 _OPAQUE = 255
 
 
@@ -48,14 +60,15 @@ def read_alpha(frame: VideoFrame) -> Alpha | None:
     component = next((c for c in frame.format.components if c.is_alpha), None)
     if component is None and not frame.format.has_palette:
         return None
-    if component is None or component.plane == 0 or component.bits > 16:
+    samples = None if component is None else _samples(frame, component)
+    if component is None or samples is None:
         whole = cast(Alpha, frame.to_ndarray(format="rgba"))
-        return cast(Alpha, whole[..., 3].copy())
-    samples = _samples(frame, component.plane, component.bits)
+        return whole[..., 3].copy()
     if component.bits == 8:
         return samples.astype(np.uint8)
     most = 2**component.bits - 1
-    return ((samples.astype(np.uint32) * _OPAQUE + most // 2) // most).astype(np.uint8)
+    rounded: npt.NDArray[np.uint32] = (samples.astype(np.uint32) * _OPAQUE + most // 2) // most
+    return rounded.astype(np.uint8)
 
 
 def write_alpha(frame: VideoFrame, alpha: Alpha | None) -> None:
@@ -64,22 +77,32 @@ def write_alpha(frame: VideoFrame, alpha: Alpha | None) -> None:
     component = next((c for c in frame.format.components if c.is_alpha), None)
     if component is None:
         return
+    samples = _samples(frame, component)
+    if samples is None:
+        raise ValueError(f"transparency cannot be written into {frame.format.name}")
     values = np.uint8(_OPAQUE) if alpha is None else alpha
-    if component.plane == 0:
-        if frame.format.name not in ("bgra", "rgba"):
-            raise ValueError(f"transparency cannot be written into {frame.format.name}")
-        _samples(frame, 0, 32).view(np.uint8)[:, 3::4] = values
-        return
     most = 2**component.bits - 1
     deep = (np.asarray(values, np.uint32) * most + _OPAQUE // 2) // _OPAQUE
-    samples = _samples(frame, component.plane, component.bits)
     samples[:] = deep.astype(samples.dtype)
 
 
-def _samples(frame: VideoFrame, plane: int, bits: int) -> npt.NDArray[np.unsignedinteger[Any]]:
-    """A view of the visible samples of a plane."""
-    order = ">" if frame.format.is_big_endian else "<"
-    size = 1 if bits <= 8 else 2 if bits <= 16 else 4
-    buffer = frame.planes[plane]
-    rows = np.frombuffer(memoryview(buffer), f"{order}u{size}")
-    return rows.reshape(-1, buffer.line_size // size)[: frame.height, : frame.width]
+def _samples(
+    frame: VideoFrame, component: VideoFormatComponent
+) -> npt.NDArray[np.unsignedinteger[Any]] | None:
+    """A view of a component's visible samples; None for formats whose layout is not known here."""
+    step, offset = 1, 0
+    if component.plane == 0:
+        name = frame.format.name.removesuffix("le").removesuffix("be")
+        if name not in _PACKED:
+            return None
+        step, offset = _PACKED[name]
+    elif component.bits > 16:
+        # Of floats.
+        return None
+    size = 1 if component.bits == 8 else 2
+    plane = frame.planes[component.plane]
+    samples = np.frombuffer(
+        memoryview(plane), f"{'>' if frame.format.is_big_endian else '<'}u{size}"
+    )
+    rows = samples.reshape(-1, plane.line_size // size)
+    return rows[: frame.height, offset : frame.width * step : step]

@@ -159,9 +159,6 @@ def test_more_than_eight_bits_are_noted(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", pixel_format="yuv420p10le", frames=2)
     with open_video(clip) as source:
         assert source.health.notes == ("the source has 10 bits a sample; it is read with 8",)
-    clip = make_clip(tmp_path / "b.mkv", codec="ffv1", pixel_format="yuva420p", frames=2)
-    with open_video(clip) as source:
-        assert source.health.notes == ("the source's transparency is ignored",)
 
 
 def test_a_grey_video_is_read(tmp_path: Path) -> None:
