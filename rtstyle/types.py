@@ -62,7 +62,7 @@ class Frame:
     index: int
     """Count of frames delivered before this one; never used to compute time."""
     alpha: Alpha | None = None
-    """uint8 ``(H, W)``, 0 transparent to 255 opaque; None where the whole picture is opaque.
+    """uint8 ``(H, W)``, 0 transparent to 255 opaque; None where there is none, and all is opaque.
     ``pixels`` are straight, not multiplied by it."""
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from rtstyle.media.output import (
     is_disk_full,
     muxer_of,
 )
-from rtstyle.media.pictures import add_pictures, stored_otherwise
+from rtstyle.media.pictures import add_pictures, shape_pixels, stored_otherwise
 from rtstyle.media.streams import literal_url
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.media.trial import close_quietly
@@ -185,6 +185,8 @@ class VideoWriter:
             self._container = container
             raise self._failed(error) from error
         try:
+            muxer = muxer_of(self._output)
+            self._notes.extend(shape_pixels(self._part.path, self._info, self._options, muxer))
             note = check_written(
                 self._part,
                 name=self._output.name,

@@ -171,7 +171,8 @@ def _check_looks(input: Path, output: Path, muxer: str, limits: Limits) -> Itera
     turned = f", turned by {one.rotation} degrees" if one.rotation else ""
     same = one.size == other.size
     yield Check("size", same, f"{one.size}{turned}{'' if same else f' to {other.size}'}")
-    same = one.pixel_aspect == other.pixel_aspect
+    # Matroska counts the width at which they are shown in whole pixels.
+    same = abs(one.pixel_aspect - other.pixel_aspect) * one.size.width <= 1
     aspect = f"pixels {_ratio(one.pixel_aspect)}"
     yield Check("aspect", same, f"{aspect}{'' if same else f' to {_ratio(other.pixel_aspect)}'}")
     yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb)
@@ -203,13 +204,16 @@ def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
     if as_rgb:
         # RGB has neither matrix nor range.
         facts = facts[:2]
+    elif other.codec == "prores":
+        # It has no range but the limited one; values are converted to it.
+        facts = facts[:3]
     wrong = [f"{was} to {now}" for was, now in facts if was != now]
     return Check("colour", not wrong, ", ".join(wrong or [was for was, _ in facts]))
 
 
 def _colour_words(colour: Colour) -> tuple[str, str, str, str]:
-    # 601's two matrices are one.
-    matrix = {1: "BT.709", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}.get(colour.matrix)
+    # 601's two matrices are one, and the FCC's is theirs, rounded.
+    matrix = {1: "BT.709", 4: "BT.601", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}.get(colour.matrix)
     return (
         f"primaries {colour.primaries if colour.primaries != UNSPECIFIED else 'unsaid'}",
         f"transfer {colour.transfer if colour.transfer != UNSPECIFIED else 'unsaid'}",

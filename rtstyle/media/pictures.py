@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.codec.context import ThreadType
@@ -21,12 +22,14 @@ from rtstyle.media.codecs import (
 )
 from rtstyle.media.colour import FromRgb, resolve_colour
 from rtstyle.media.hardware import Family, device_of, find_hardware, require_hardware
+from rtstyle.media.matroska import store_pixel_aspect
 from rtstyle.types import VideoInfo
 
 _MAX_AV1_RATE = Fraction(240)
 _LEAST_AV1_SIDE = 32
 """Pixels; SVT-AV1 takes narrower pictures too, but then hangs or reads and writes beyond them."""
 _MATRIX_RGB = 0
+_MATRIX_FCC, _MATRIX_601_625, _MATRIX_601 = 4, 5, 6
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
 
@@ -104,6 +107,13 @@ def add_pictures(
     """
     codec, size = CODECS[options.codec], info.size
     colour = resolve_colour(info.colour, size)
+    if codec.name == "vp9" and colour.matrix == _MATRIX_FCC:
+        # It has no number for it; a reader would take the matrix that goes with the size.
+        colour = replace(colour, matrix=_MATRIX_601)
+    if codec.name == "prores":
+        # Its header has no range, which is always limited, and one number for both 601 matrices.
+        matrix = _MATRIX_601 if colour.matrix == _MATRIX_601_625 else colour.matrix
+        colour = replace(colour, matrix=matrix, full_range=False)
     rate = info.average_rate or Fraction(25)
     if codec.name == "av1":
         rate = min(rate, _MAX_AV1_RATE)
@@ -140,6 +150,11 @@ def add_pictures(
     try:
         open_encoder(context)
     except (av.FFmpegError, ValueError):
+        if encoder.family is not None:
+            raise EncoderUnavailable(
+                f"{name}: {encoder.library} opened on trial, but not for the film (too many at a "
+                "time?); use --encoder software"
+            ) from None
         raise refused from None
     return stream, FromRgb(encoder.pixel_format, colour)
 
@@ -159,12 +174,32 @@ def stored_otherwise(info: VideoInfo, options: EncodeOptions, muxer: str) -> tup
             f"the size {info.size} is odd and kept exactly, so prores stores it as {profile} "
             f"instead of {options.preset}, which would lose colour at the edge"
         )
+    if options.codec == "prores" and info.colour.full_range:
+        notes.append("the source has full range, which prores cannot say: it is stored as limited")
     if info.alpha and not keeps_alpha(options, muxer):
+        reason = _opaque_reason(options, muxer)
         notes.append(
-            f"the source's transparency is not kept: {_opaque_reason(options, muxer)}; use "
-            "--codec vp9 with a .webm name, prores with .mov or ffv1 with .mkv"
+            f"the source can be transparent, its copy cannot: {reason}; use --codec vp9 with "
+            "a .webm name, prores with .mov or ffv1 with .mkv"
         )
     return tuple(notes)
+
+
+def shape_pixels(
+    path: Path, info: VideoInfo, options: EncodeOptions, muxer: str
+) -> tuple[str, ...]:
+    """Say in a finished file how wide its pixels are, where neither its pictures nor its muxer do.
+
+    A sentence where that is not possible.
+    """
+    said = muxer in ("mp4", "mov") or options.codec in ("h264", "hevc")
+    if said or info.pixel_aspect == 1 or store_pixel_aspect(path, info.pixel_aspect):
+        return ()
+    shape = f"{info.pixel_aspect.numerator}:{info.pixel_aspect.denominator}"
+    return (
+        f"pixels are {shape}, which could not be said in {muxer} with {options.codec}: set that "
+        "shape in the player, or use --codec h264",
+    )
 
 
 def _opaque_reason(options: EncodeOptions, muxer: str) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rtstyle.errors import EncoderUnavailable, UsageError
-from rtstyle.media import EncodeOptions, check_output, open_video
-from rtstyle.types import Size
+from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video
+from rtstyle.types import Colour, Frame, Size, VideoInfo
 from tests.clips import audio_packets, make_clip, read_frames, video_pts
 from tests.unit.test_media_writer import copy
 
@@ -140,6 +140,39 @@ def test_a_container_that_does_not_take_the_codec_is_refused_with_one_that_does(
             tmp_path / name, source=None, overwrite=False, options=EncodeOptions(codec=codec)
         )
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("matrix", [1, 4, 5, 6, 7, 9])
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [("vp9", "b.webm"), ("vp9", "b.mp4"), ("prores", "b.mov"), ("prores", "b.mkv")],
+)
+def test_colours_are_what_they_were_in_every_matrix_and_range(
+    tmp_path: Path, codec: str, name: str, matrix: int, full: bool
+) -> None:
+    # As tall as HD, where a matrix that is not said is another one than 601.
+    y, x = np.mgrid[0:720, 0:32]
+    picture = np.stack([200 - 4 * x, 60 + y // 7, 40 + 5 * x], axis=2).astype(np.uint8)
+    tick = Fraction(1, 25)
+    info = VideoInfo(
+        size=Size(32, 720),
+        time_base=tick,
+        average_rate=Fraction(25),
+        frames_in_header=None,
+        duration_in_header=None,
+        rotation=0,
+        pixel_aspect=Fraction(1),
+        colour=Colour(matrix=matrix, full_range=full),
+        codec="none",
+    )
+    with VideoWriter(tmp_path / name, info, EncodeOptions(codec=codec)) as writer:
+        writer.write(Frame(picture, 0, tick, 1, 0))
+        report = writer.finish()
+    assert any("limited" in note for note in report.notes) == (codec == "prores" and full)
+    with open_video(tmp_path / name) as video:
+        (stored,) = video
+    assert np.abs(stored.pixels.astype(int) - picture).mean() < 2
 
 
 def test_prores_names_its_presets_to_who_asks_for_a_quality() -> None:
