@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rtstyle import stylize_video, verify_video
@@ -105,6 +108,46 @@ def test_transparency_of_every_kind_of_source_is_read(
         if pixel_format != "ya8":
             wanted = moving_picture(SIZE, index)
             assert np.abs(frame.pixels.astype(int) - wanted).mean() < 6
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _palette_png(transparencies: bytes) -> bytes:
+    """A PNG of 4x1 pixels, each its own entry of a palette of four colours."""
+    colours = bytes([250, 0, 0, 0, 250, 0, 0, 0, 250, 90, 90, 90])
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, 8, 3, 0, 0, 0)),
+            _chunk(b"PLTE", colours),
+            _chunk(b"tRNS", transparencies) if transparencies else b"",
+            _chunk(b"IDAT", zlib.compress(bytes([0, 0, 1, 2, 3]))),
+            _chunk(b"IEND", b""),
+        ]
+    )
+
+
+@pytest.mark.parametrize("transparencies", [b"", bytes([0, 100, 255])])
+def test_transparency_of_a_palette_is_read(tmp_path: Path, transparencies: bytes) -> None:
+    clip = tmp_path / "a.mov"
+    with av.open(f"file:{clip}", "w") as output:
+        stream = output.add_mux_stream("png", rate=25, width=4, height=1)
+        for index in range(2):
+            packet: Packet[Any] = Packet(_palette_png(transparencies))
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = index
+            packet.is_keyframe = True
+            output.mux_one(packet)
+    with open_video(clip) as video:
+        frames = list(video)
+        assert video.info.alpha == bool(transparencies)
+        assert video.health.notes == ()
+    for frame in frames:
+        assert frame.pixels[0].tolist() == [[250, 0, 0], [0, 250, 0], [0, 0, 250], [90, 90, 90]]
+        wanted = [[0, 100, 255, 255]] if transparencies else None
+        assert (None if frame.alpha is None else frame.alpha.tolist()) == wanted
 
 
 @pytest.mark.parametrize("codec", ["libvpx-vp9", "ffv1"])

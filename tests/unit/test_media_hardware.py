@@ -13,7 +13,7 @@ from pathlib import Path
 
 import av
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from rtstyle import stylize_video
 from rtstyle.backends import FakeStylizer
@@ -84,6 +84,21 @@ def test_hardware_alone_is_refused_before_anything_is_made(clip: Path, tmp_path:
     assert "libx264" in said
     assert "\n" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_command_line_passes_the_choice_on(clip: Path, tmp_path: Path) -> None:
+    def run(encoder: str) -> Result:
+        arguments = ["video", str(clip), "-o", str(tmp_path / "b.mp4"), "--strength", "0"]
+        return CliRunner().invoke(main, [*arguments, "--encoder", encoder])
+
+    refused = run("hardware")
+    assert refused.exit_code == 4
+    assert "--encoder software" in refused.output
+    assert not (tmp_path / "b.mp4").exists()
+    done = run("auto")
+    assert done.exit_code == 0
+    assert "note: no hardware encoder of h264 works here" in done.output
 
 
 def test_a_codec_that_no_card_encodes_is_refused_with_those_they_do(tmp_path: Path) -> None:
