@@ -12,6 +12,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.codec.codec import UnknownCodecError
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormatComponent
 from av.video.frame import VideoFrame
@@ -36,7 +37,38 @@ _PACKED = {
 _OPAQUE = 255
 
 
-def transparent_decoder(stream: VideoStream) -> VideoCodecContext | None:
+class TransparentDecoder:
+    """Decodes VP8 or VP9 with its transparency, as a codec context does.
+
+    FFmpeg's own decoder goes ahead of libvpx and refuses what it would refuse: libvpx takes the
+    memory for a picture of any size before its size is looked at, 700 MB for 85 kB of a file.
+    """
+
+    def __init__(self, stream: VideoStream, library: str) -> None:
+        """Raises UnknownCodecError where this build has no ``library``."""
+        own = stream.codec_context
+        self._guard = _decoder_like(own, own.codec.canonical_name)
+        self._clear = _decoder_like(own, library)
+
+    def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """The pictures of a packet; None for the last ones. Raises FFmpegError."""
+        self._guard.decode(packet)
+        return self._clear.decode(packet)
+
+    def flush_buffers(self) -> None:
+        """Forget what was decoded, for a seek."""
+        self._guard.flush_buffers()
+        self._clear.flush_buffers()
+
+
+def _decoder_like(own: VideoCodecContext, library: str) -> VideoCodecContext:
+    context = cast(VideoCodecContext, av.CodecContext.create(library, "r"))
+    context.options = dict(own.options)
+    context.extradata = own.extradata
+    return context
+
+
+def transparent_decoder(stream: VideoStream) -> TransparentDecoder | None:
     """A decoder for the stream's packets that gives their transparency too.
 
     None where the stream's own decoder does so already, the stream says that it has none, or this
@@ -47,12 +79,9 @@ def transparent_decoder(stream: VideoStream) -> VideoCodecContext | None:
     if library is None or tags.get("alpha_mode") != "1":
         return None
     try:
-        context = cast(VideoCodecContext, av.CodecContext.create(library, "r"))
+        return TransparentDecoder(stream, library)
     except UnknownCodecError:
         return None
-    context.options = dict(stream.codec_context.options)
-    context.extradata = stream.codec_context.extradata
-    return context
 
 
 def read_alpha(frame: VideoFrame) -> Alpha | None:
@@ -81,6 +110,9 @@ def write_alpha(frame: VideoFrame, alpha: Alpha | None) -> None:
     if samples is None:
         raise ValueError(f"transparency cannot be written into {frame.format.name}")
     values = np.uint8(_OPAQUE) if alpha is None else alpha
+    if component.bits == 8:
+        samples[:] = values
+        return
     most = 2**component.bits - 1
     deep = (np.asarray(values, np.uint32) * most + _OPAQUE // 2) // _OPAQUE
     samples[:] = deep.astype(samples.dtype)

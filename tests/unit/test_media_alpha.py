@@ -6,6 +6,7 @@ import struct
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import av
@@ -17,7 +18,8 @@ from av.video.stream import VideoStream
 from rtstyle import stylize_video, verify_video
 from rtstyle.backends import FakeStylizer
 from rtstyle.media import EncodeOptions, open_video
-from rtstyle.types import Alpha, Check, Frame, Size
+from rtstyle.media.alpha import transparent_decoder
+from rtstyle.types import Alpha, Check, Frame, Limits, Size
 from tests.clips import make_clip, moving_picture
 from tests.unit.test_media_writer import copy
 
@@ -188,6 +190,49 @@ def test_a_clip_that_is_only_tagged_as_transparent_is_opaque(tmp_path: Path) -> 
         assert [frame.alpha for frame in video] == [None] * 4
     report = copy(tmp_path / "b.webm", tmp_path / "c.mp4", EncodeOptions(preset="ultrafast"))
     assert report.notes == ()
+
+
+def _vp9_picture(size: tuple[int, int], pts: int) -> list[Packet[Any]]:
+    context = av.CodecContext.create("libvpx-vp9", "w")
+    context.width, context.height = size
+    context.pix_fmt, context.time_base = "yuv420p", Fraction(1, 25)
+    context.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}
+    frame = av.VideoFrame(*size, "yuv420p")
+    frame.pts, frame.time_base = pts, Fraction(1, 25)
+    return [*context.encode(frame), *context.encode(None)]
+
+
+def test_a_picture_beyond_the_limit_never_reaches_libvpx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Which would take its memory before refusing it.
+    clip = tmp_path / "a.webm"
+    with av.open(f"file:{clip}", "w") as output:
+        stream = output.add_mux_stream("vp9", rate=25, width=64, height=48)
+        stream.metadata["alpha_mode"] = "1"
+        for packet in [*_vp9_picture((64, 48), 0), *_vp9_picture((2000, 2000), 1)]:
+            packet.stream = stream
+            output.mux_one(packet)
+    fed: list[int] = []
+    with av.open(f"file:{clip}") as container:
+        video = container.streams.video[0]
+        video.codec_context.options = {"max_pixels": str(10**6)}
+        decoder = transparent_decoder(video)
+        assert decoder is not None
+
+        def take(packet: Packet[Any]) -> list[av.VideoFrame]:
+            fed.append(packet.size)
+            return []
+
+        monkeypatch.setattr(decoder, "_clear", SimpleNamespace(decode=take))
+        first, second = (packet for packet in container.demux(video) if packet.size)
+        assert decoder.decode(first) == []
+        with pytest.raises(av.FFmpegError):
+            decoder.decode(second)
+        assert fed == [first.size]
+    with open_video(clip, limits=Limits(max_pixels=10**6)) as source:
+        assert len(list(source)) == 1
+        assert source.health.decode_failures == 1
 
 
 KEPT = [
