@@ -30,6 +30,13 @@ _LEAST_AV1_SIDE = 32
 """Pixels; SVT-AV1 takes narrower pictures too, but then hangs or reads and writes beyond them."""
 _MATRIX_RGB = 0
 _MATRIX_FCC, _MATRIX_601_625, _MATRIX_601 = 4, 5, 6
+_PRORES_TAGS = {
+    "proxy": "apco",
+    "lt": "apcs",
+    "standard": "apcn",
+    "hq": "apch",
+    "4444": "ap4h",
+}
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
 
@@ -141,6 +148,9 @@ def add_pictures(
     if codec.name == "hevc" and container.format.name in ("mp4", "mov"):
         # The tag that Apple's players want.
         context.codec_tag = "hvc1"
+    if codec.name == "prores":
+        # Left to PyAV it is HQ's for every profile, and editors look at nothing else.
+        context.codec_tag = _PRORES_TAGS[encoder.settings["profile"]]
     refused = EncoderUnavailable(
         f"{name}: {encoder.library} cannot encode {size}; "
         "use --codec ffv1 with an .mkv name, or scale the source"

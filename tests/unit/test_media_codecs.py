@@ -103,6 +103,13 @@ def test_a_preset_of_prores_is_its_profile(
 ) -> None:
     clip = make_clip(tmp_path / "a.mp4", frames=2)
     copy(clip, tmp_path / "b.mov", EncodeOptions(codec="prores", preset=preset))
+    copy(clip, tmp_path / "b.mkv", EncodeOptions(codec="prores", preset=preset))
+    tag = {"Proxy": b"apco", "LT": b"apcs", "Standard": b"apcn", "HQ": b"apch", "4444": b"ap4h"}
+    others = set(tag.values()) - {tag[profile]}
+    for name in ("b.mov", "b.mkv"):
+        data = (tmp_path / name).read_bytes()
+        assert tag[profile] in data
+        assert not any(other in data for other in others)
     with av.open(str(tmp_path / "b.mov")) as container:
         stream = container.streams.video[0]
         frame = next(container.decode(stream))
