@@ -26,7 +26,7 @@ from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
 from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
-from rtstyle.media import EncodeOptions
+from rtstyle.media import CODEC_NAMES, ENCODER_KINDS, EncodeOptions
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -80,7 +80,7 @@ class Choice:
     net: dict[str, Any]
     """strength, backend and precision."""
     encoding: dict[str, Any]
-    """codec, quality, preset and audio."""
+    """codec, quality, preset, encoder, audio and subtitles."""
     deinterlace: str
     start: Fraction | None
     end: Fraction | None
@@ -105,21 +105,32 @@ class Choice:
 @style_options
 @click.option(
     "--codec",
-    type=click.Choice(["h264", "hevc", "av1", "ffv1"]),
+    type=click.Choice(CODEC_NAMES),
     default="h264",
     show_default=True,
-    help="Picture codec; h264 plays everywhere, ffv1 is lossless.",
+    help="Picture codec; h264 plays everywhere, vp9 and av1 go into .webm, prores is for editing, "
+    "ffv1 is lossless. vp9, prores and ffv1 keep transparency.",
+)
+@click.option(
+    "--encoder",
+    type=click.Choice(ENCODER_KINDS),
+    default="software",
+    show_default=True,
+    help="Encode in software, in the graphics card (quicker, larger for its quality), or auto: in "
+    "the card where one opens. Only h264, hevc and av1.",
 )
 @click.option(
     "--quality",
     type=int,
     metavar="CRF",
-    help="Picture quality of the codec; lower is better and larger.  [default: 18 for h264]",
+    help="Picture quality of the codec; lower is better and larger.  [default: 18 for h264, 21 for "
+    "hevc, 28 for av1, 24 for vp9; prores and ffv1 take none]",
 )
 @click.option(
     "--preset",
     metavar="P",
-    help="The codec's own word for speed against size, such as veryfast or slow.",
+    help="The codec's own word for speed against size: ultrafast to placebo for h264 and hevc, 13 "
+    "to 0 for av1, 8 to 0 for vp9; prores's profile: proxy, lt, standard, hq or 4444.",
 )
 @click.option(
     "--audio",
@@ -197,6 +208,7 @@ def video(
     codec: str,
     quality: int | None,
     preset: str | None,
+    encoder: str,
     audio: str,
     subtitles: str,
     deinterlace: str,
@@ -232,6 +244,7 @@ def video(
             "codec": codec,
             "quality": quality,
             "preset": preset,
+            "encoder": encoder,
             "audio": audio,
             "subtitles": subtitles,
         },
@@ -367,7 +380,7 @@ def _preview(
     fps: Fraction | None,
 ) -> None:
     options = choice.options
-    settings = " ".join((options.codec, *(f"{k} {v}" for k, v in _told(options).items())))
+    settings = " ".join((options.codec, *(f"{k} {v}" for k, v in options.told.items())))
     sound = {"none": "no sound"}.get(options.audio, f"sound {options.audio}")
     with interruptible():
         run_preview(
@@ -389,10 +402,6 @@ def _preview(
             settings=f"{settings}, {sound}",
             overwrite=overwrite,
         )
-
-
-def _told(options: EncodeOptions) -> dict[str, str]:
-    return {k: v for k, v in options.encoder_options.items() if k in ("crf", "preset")}
 
 
 def _say_backend(info: BackendInfo) -> None:
