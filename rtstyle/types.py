@@ -15,6 +15,9 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 """uint8 RGB: ``(H, W, 3)`` for one picture, ``(N, H, W, 3)`` for a batch."""
 
+Alpha = npt.NDArray[np.uint8]
+"""uint8 ``(H, W)``: how opaque each pixel is, 0 (not there) to 255."""
+
 UNSPECIFIED = 2
 """The code point of ITU-T H.273 for "unspecified" (matrix, primaries and transfer alike)."""
 
@@ -32,6 +35,11 @@ class Size:
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+    @property
+    def is_even(self) -> bool:
+        """Whether both sides are, as 4:2:0 colour asks of most encoders."""
+        return self.width % 2 == 0 and self.height % 2 == 0
 
     @property
     def transposed(self) -> Size:
@@ -53,12 +61,22 @@ class Frame:
     """How long it is shown, in ticks; None where the container does not say."""
     index: int
     """Count of frames delivered before this one; never used to compute time."""
+    alpha: Alpha | None = None
+    """uint8 ``(H, W)``, 0 transparent to 255 opaque; None where there is none, and all is opaque.
+    ``pixels`` are straight, not multiplied by it."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
             raise ValueError(f"pixels must be (H, W, 3), got {self.pixels.shape}")
         if self.pixels.dtype != np.uint8:
             raise TypeError(f"pixels must be uint8, got {self.pixels.dtype}")
+        if self.alpha is not None:
+            if self.alpha.shape != self.pixels.shape[:2]:
+                raise ValueError(
+                    f"alpha must be {self.pixels.shape[:2]} as pixels are, got {self.alpha.shape}"
+                )
+            if self.alpha.dtype != np.uint8:
+                raise TypeError(f"alpha must be uint8, got {self.alpha.dtype}")
         if self.time_base <= 0:
             raise ValueError(f"time_base must be positive, got {self.time_base}")
 
@@ -123,6 +141,8 @@ class VideoInfo:
     """pts of the clip's first picture, in ``time_base``: the zero of a user's start and end."""
     frames_hidden: int = 0
     """How many more the file holds that no player shows, since they lie outside its edits."""
+    alpha: bool = False
+    """Whether pictures may be transparent; each frame then brings its own ``alpha``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class Choice:
     net: dict[str, Any]
     """strength, backend and precision."""
     encoding: dict[str, Any]
-    """codec, quality, preset and audio."""
+    """codec, quality, preset, encoder, audio and subtitles."""
     deinterlace: str
     start: Fraction | None
     end: Fraction | None

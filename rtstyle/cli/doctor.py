@@ -43,6 +43,8 @@ class Diagnosis:
     backends: tuple[BackendStatus, ...]
     codecs: dict[str, str | None]
     """Encoder that opens here for each --codec; None where none does."""
+    hardware: dict[str, tuple[str, ...]]
+    """Encoders in graphics cards that work here, for each --codec that has such."""
     problems: tuple[Problem, ...]
     can_run: bool
 
@@ -81,6 +83,7 @@ def examine(
     backends = _attempt(load, "rtstyle.backends") if not _fatal(problems) else None
     statuses: tuple[BackendStatus, ...] = backends.available_backends() if backends else ()
     codecs: dict[str, str | None] = media.encoders() if media else {}
+    hardware: dict[str, tuple[str, ...]] = media.hardware_encoders() if media else {}
     return Diagnosis(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -89,6 +92,7 @@ def examine(
         processor=backends.processor_features() if backends else None,
         backends=statuses,
         codecs=codecs,
+        hardware=hardware,
         problems=tuple(problems),
         can_run=not _fatal(problems) and any(status.problem is None for status in statuses),
     )
@@ -139,6 +143,9 @@ def report(found: Diagnosis) -> list[str]:
     lines += [f"  {codec:<14} {encoder or '-'}" for codec, encoder in found.codecs.items()]
     if not found.codecs:
         lines.append("  not looked at: see the problems below")
+    else:
+        working = [name for names in found.hardware.values() for name in names]
+        lines.append(f"  {'in hardware':<14} {', '.join(working) or 'none works here'}")
     lines.append("Problems" if found.problems else "Problems: none")
     for problem in found.problems:
         lines += [f"  {'!!' if problem.fatal else '!'} {problem.what}", f"    fix: {problem.fix}"]

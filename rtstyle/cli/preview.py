@@ -14,7 +14,7 @@ from rtstyle.cli.choice import Choice, say_backend
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.progress import span
 from rtstyle.cli.sheet import Cell, draw_sheet
-from rtstyle.media import EncodeOptions, check_image_output, is_sequence, write_image
+from rtstyle.media import check_image_output, is_sequence, write_image
 from rtstyle.pipeline import Estimate, Preview, preview_video
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -31,7 +31,7 @@ def show_preview(
 ) -> None:
     """Preview ``source`` as ``choice`` would convert it; see run_preview."""
     options = choice.options
-    settings = " ".join((options.codec, *(f"{k} {v}" for k, v in _told(options).items())))
+    settings = " ".join((options.codec, *(f"{k} {v}" for k, v in options.told.items())))
     sound = {"none": "no sound"}.get(options.audio, f"sound {options.audio}")
     with interruptible():
         run_preview(
@@ -120,7 +120,3 @@ def _counter(count: int) -> Callable[[int], None]:
             click.echo(f"\rpicture {done} of {count}{end}", err=True, nl=False)
 
     return show
-
-
-def _told(options: EncodeOptions) -> dict[str, str]:
-    return {k: v for k, v in options.encoder_options.items() if k in ("crf", "preset")}

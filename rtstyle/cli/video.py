@@ -26,6 +26,7 @@ from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
 from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
+from rtstyle.media import CODEC_NAMES, ENCODER_KINDS
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -84,21 +85,32 @@ Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but f
 @style_options
 @click.option(
     "--codec",
-    type=click.Choice(["h264", "hevc", "av1", "ffv1"]),
+    type=click.Choice(CODEC_NAMES),
     default="h264",
     show_default=True,
-    help="Picture codec; h264 plays everywhere, ffv1 is lossless.",
+    help="Picture codec; h264 plays everywhere, vp9 and av1 go into .webm, prores is for editing, "
+    "ffv1 is lossless. vp9, prores and ffv1 keep transparency.",
+)
+@click.option(
+    "--encoder",
+    type=click.Choice(ENCODER_KINDS),
+    default="software",
+    show_default=True,
+    help="Encode in software, in the graphics card (quicker, larger for its quality), or auto: in "
+    "the card where one opens. Only h264, hevc and av1.",
 )
 @click.option(
     "--quality",
     type=int,
     metavar="CRF",
-    help="Picture quality of the codec; lower is better and larger.  [default: 18 for h264]",
+    help="Picture quality of the codec; lower is better and larger.  [default: 18 for h264, 21 for "
+    "hevc, 28 for av1, 24 for vp9; prores and ffv1 take none]",
 )
 @click.option(
     "--preset",
     metavar="P",
-    help="The codec's own word for speed against size, such as veryfast or slow.",
+    help="The codec's own word for speed against size: ultrafast to placebo for h264 and hevc, 13 "
+    "to 0 for av1, 8 to 0 for vp9; prores's profile: proxy, lt, standard, hq or 4444.",
 )
 @click.option(
     "--audio",
@@ -185,6 +197,7 @@ def video(
     codec: str,
     quality: int | None,
     preset: str | None,
+    encoder: str,
     audio: str,
     subtitles: str,
     deinterlace: str,
@@ -222,6 +235,7 @@ def video(
             "codec": codec,
             "quality": quality,
             "preset": preset,
+            "encoder": encoder,
             "audio": audio,
             "subtitles": subtitles,
         },

@@ -1,7 +1,13 @@
 """Pixels in, pixels out: files and pictures, read and written. Knows no net and no style."""
 
 from rtstyle.media.clip import write_clip
-from rtstyle.media.codecs import EncodeOptions, encoders, software_versions
+from rtstyle.media.codecs import (
+    CODEC_NAMES,
+    ENCODER_KINDS,
+    EncodeOptions,
+    encoders,
+    software_versions,
+)
 from rtstyle.media.deinterlace import DEINTERLACE
 from rtstyle.media.doors import check_target, open_sink, open_source, options_for
 from rtstyle.media.encode import FrameClock, VideoWriter
@@ -9,11 +15,12 @@ from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.film import FilmFile, rehearse, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
+from rtstyle.media.hardware import hardware_encoders
 from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.mark import Mark
 from rtstyle.media.numbered import is_picture, numbered_name, only_sequence
-from rtstyle.media.output import PartFile, check_container, check_output, is_disk_full
-from rtstyle.media.pictures import stored_otherwise
+from rtstyle.media.output import PartFile, check_container, check_output, is_disk_full, muxer_of
+from rtstyle.media.pictures import choose_encoder, stored_otherwise
 from rtstyle.media.segment import (
     SegmentFacts,
     SegmentFile,
@@ -29,7 +36,9 @@ from rtstyle.media.source import FrameSource
 from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
 
 __all__ = [
+    "CODEC_NAMES",
     "DEINTERLACE",
+    "ENCODER_KINDS",
     "VIDEO_ENDINGS",
     "EncodeOptions",
     "Extent",
@@ -53,16 +62,19 @@ __all__ = [
     "check_image_output",
     "check_output",
     "check_target",
+    "choose_encoder",
     "encoders",
     "ending_for",
     "ends_in_sound",
     "find_pictures",
     "find_videos",
+    "hardware_encoders",
     "is_disk_full",
     "is_picture",
     "is_sequence",
     "is_whole",
     "measure_extent",
+    "muxer_of",
     "numbered_name",
     "only_sequence",
     "open_sink",

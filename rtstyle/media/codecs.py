@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from rtstyle.errors import UsageError
 from rtstyle.types import Size
 
+ENCODER_KINDS = ("software", "hardware", "auto")
 AUDIO_MODES = ("copy", "aac", "none")
 SUBTITLE_MODES = ("copy", "none")
 
@@ -39,7 +40,7 @@ class Codec:
     library: str
     """FFmpeg's name of the encoder."""
     quality: int | None
-    """Default CRF; None where the codec is lossless."""
+    """Default CRF; None where the codec takes none: lossless, or chosen by its preset alone."""
     quality_range: tuple[int, int]
     preset: str | None
     presets: tuple[str, ...]
@@ -77,9 +78,32 @@ CODECS = {
             tuple(str(number) for number in range(14)),
             (".mp4", ".m4v", ".mkv", ".webm"),
         ),
+        Codec(
+            "vp9",
+            "libvpx-vp9",
+            24,
+            (0, 63),
+            "4",
+            tuple(str(number) for number in range(9)),
+            (".webm", ".mkv", ".mp4", ".m4v"),
+        ),
+        Codec(
+            "prores",
+            "prores_ks",
+            None,
+            (0, 0),
+            "hq",
+            ("proxy", "lt", "standard", "hq", "4444"),
+            (".mov", ".mkv"),
+        ),
         Codec("ffv1", "ffv1", None, (0, 0), None, (), (".mkv",)),
     )
 }
+
+CODEC_NAMES = tuple(CODECS)
+
+_VP9_QUICKEST_GOOD = 5
+"""libvpx knows the speeds above it for real time only."""
 
 MUXERS = {
     ".mp4": "mp4",
@@ -95,15 +119,23 @@ class EncodeOptions:
     """How to encode; raises UsageError where the settings do not fit each other."""
 
     codec: str = "h264"
-    """``h264``, ``hevc``, ``av1`` or ``ffv1`` (lossless)."""
+    """``h264``, ``hevc``, ``av1``, ``vp9``, ``prores`` or ``ffv1`` (lossless)."""
     quality: int | None = None
-    """Constant rate factor, smaller is better: 0..51, for av1 1..63; None for the default."""
+    """Constant rate factor, smaller is better: 0..51, for av1 1..63, for vp9 0..63; None for the
+    default. prores and ffv1 take none."""
     preset: str | None = None
-    """x264's and x265's names, ``ultrafast`` to ``placebo``; for av1 ``0`` (slow) to ``13``."""
+    """x264's and x265's names, ``ultrafast`` to ``placebo``; for av1 ``0`` (slow) to ``13``, for
+    vp9 ``0`` to ``8`` (from ``6`` on for real time); prores's profiles, ``proxy``, ``lt``,
+    ``standard``, ``hq`` and ``4444``. None for the default, with which prores takes ``4444`` for
+    transparent pictures."""
     audio: str = "copy"
     """``copy`` packets as they are, ``aac`` encodes anew, ``none`` leaves the sound out."""
     subtitles: str = "copy"
     """``copy`` those that the container can hold, ``none`` leaves them out."""
+    encoder: str = "software"
+    """``software`` gives the same file everywhere and the better picture for its size;
+    ``hardware`` refuses where no such encoder opens; ``auto`` then takes the software and says so.
+    """
 
     def __post_init__(self) -> None:
         codec = CODECS.get(self.codec)
@@ -115,8 +147,14 @@ class EncodeOptions:
             raise UsageError(
                 f"subtitles {self.subtitles!r} is unknown; take {_one_of(SUBTITLE_MODES)}"
             )
+        if self.encoder not in ENCODER_KINDS:
+            raise UsageError(f"encoder {self.encoder!r} is unknown; take {_one_of(ENCODER_KINDS)}")
         if self.quality is not None:
             if codec.quality is None:
+                if codec.presets:
+                    raise UsageError(
+                        f"{codec.name} takes no quality; choose a preset, {_one_of(codec.presets)}"
+                    )
                 raise UsageError(f"{codec.name} is lossless and takes no quality; leave it out")
             least, most = codec.quality_range
             if not least <= self.quality <= most:
@@ -132,14 +170,29 @@ class EncodeOptions:
             )
 
     @property
-    def encoder_options(self) -> dict[str, str]:
-        """The settings as FFmpeg's encoder takes them."""
+    def told(self) -> dict[str, str]:
+        """Quality and preset as they will be taken, in the codec's own words."""
         codec = CODECS[self.codec]
-        options: dict[str, str] = {}
+        said: dict[str, str] = {}
         if codec.preset is not None:
-            options["preset"] = self.preset or codec.preset
+            said["preset"] = self.preset or codec.preset
         if codec.quality is not None:
-            options["crf"] = str(codec.quality if self.quality is None else self.quality)
+            said["crf"] = str(codec.quality if self.quality is None else self.quality)
+        return said
+
+    @property
+    def encoder_options(self) -> dict[str, str]:
+        """The settings as FFmpeg's software encoder takes them."""
+        codec = CODECS[self.codec]
+        options = self.told
+        if codec.library == "libvpx-vp9":
+            speed = options.pop("preset")
+            options["cpu-used"] = speed
+            options["deadline"] = "good" if int(speed) <= _VP9_QUICKEST_GOOD else "realtime"
+            # Without a rate of zero the quality is bounded by FFmpeg's default rate.
+            options.update({"b": "0", "row-mt": "1"})
+        if codec.library == "prores_ks":
+            options["profile"] = options.pop("preset")
         if codec.library == "libx265":
             # x265 writes its greeting to stderr by itself.
             options["x265-params"] = "log-level=none"
@@ -148,15 +201,42 @@ class EncodeOptions:
         return options
 
 
-def pixel_format(codec: str, size: Size) -> str:
+def pixel_format(codec: str, size: Size, *, alpha: bool = False, preset: str | None = None) -> str:
     """What is encoded for pictures of ``size``: 4:2:0 where the codec takes it, as players expect.
 
-    ffv1 stores RGB, so that it is lossless. x264 and x265 refuse 4:2:0 in odd sizes.
+    ffv1 stores RGB, so that it is lossless. x264 and x265 refuse 4:2:0 in odd sizes. ``alpha``:
+    transparency is to be kept (see ``keeps_alpha``); ``preset`` is what chooses ProRes's profile.
     """
     if codec == "ffv1":
-        return "bgr0"
-    even = size.width % 2 == 0 and size.height % 2 == 0
-    return "yuv420p" if even or codec == "av1" else "yuv444p"
+        return "bgra" if alpha else "bgr0"
+    if codec == "prores":
+        if prores_profile(size, alpha=alpha, preset=preset) != "4444":
+            return "yuv422p10le"
+        return "yuva444p10le" if alpha else "yuv444p10le"
+    if codec == "vp9":
+        return "yuva420p" if alpha else "yuv420p"
+    return "yuv420p" if size.is_even or codec == "av1" else "yuv444p"
+
+
+def prores_profile(size: Size, *, alpha: bool, preset: str | None) -> str:
+    """The profile in which such pictures are stored, which need not be the one asked for."""
+    if size.width % 2:
+        # prores_ks leaves out the last column's colour in 4:2:2: in a picture 17 pixels wide it is
+        # off by 20 levels on average.
+        return "4444"
+    if preset is None:
+        return "4444" if alpha else "hq"
+    return preset
+
+
+def keeps_alpha(options: EncodeOptions, muxer: str) -> bool:
+    """Whether an output can be transparent."""
+    if options.codec == "vp9":
+        # Beside each packet, for which mp4 has no place.
+        return muxer in ("matroska", "webm")
+    return options.codec == "ffv1" or (
+        options.codec == "prores" and options.preset in (None, "4444")
+    )
 
 
 def open_encoder(context: VideoCodecContext) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from rtstyle.types import UNSPECIFIED, Colour, Pixels, Size
+from rtstyle.media.alpha import write_alpha
+from rtstyle.types import UNSPECIFIED, Alpha, Colour, Pixels, Size
 
 _FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _FULL, _LIMITED = ColorRange.JPEG, ColorRange.MPEG
@@ -60,6 +61,8 @@ def bits_per_sample(frame: VideoFrame) -> int:
 
 def has_alpha(frame: VideoFrame) -> bool:
     """Whether the picture can be transparent."""
+    if frame.format.has_palette:
+        return bool((np.asarray(frame.to_ndarray()[1])[:, 0] < 255).any())
     return any(component.is_alpha for component in frame.format.components)
 
 
@@ -119,8 +122,11 @@ class FromRgb:
         self._format = pixel_format
         self._colour = colour
 
-    def __call__(self, pixels: Pixels) -> VideoFrame:
-        """A picture of the given format; ``pixels`` is uint8 ``(H, W, 3)`` and is not kept."""
+    def __call__(self, pixels: Pixels, alpha: Alpha | None = None) -> VideoFrame:
+        """A picture of the given format; ``pixels`` is uint8 ``(H, W, 3)`` and is not kept.
+
+        ``alpha`` is uint8 ``(H, W)``; where the format has it, None means opaque.
+        """
         source = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         source.colorspace = self._colour.matrix
         result = self._scaler.reformat(
@@ -135,4 +141,5 @@ class FromRgb:
         result.color_trc = self._colour.transfer
         if result.format.is_rgb:
             result.colorspace, result.color_range = _MATRIX_RGB, _FULL
+        write_alpha(result, alpha)
         return result

@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput
+from rtstyle.media.alpha import transparent_decoder
 from rtstyle.media.streams import packets_of
 from rtstyle.media.timeline import Timeline
 
@@ -22,14 +23,24 @@ class Decoder:
     """Decodes one video stream; counts and skips what cannot be decoded."""
 
     def __init__(
-        self, container: InputContainer, stream: VideoStream, *, name: str, max_failures: int
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        *,
+        name: str,
+        max_failures: int,
+        with_alpha: bool = False,
     ) -> None:
+        """``with_alpha``: pictures come with their transparency also where that needs another
+        decoder than the stream's own, a slower one."""
         self.failures = 0
         """Packets that could not be read or decoded so far."""
         self.late_streams = False
         """Whether a stream was met that the file did not show when it was opened."""
         self._container = container
         self._stream = stream
+        self.transparent = transparent_decoder(stream) if with_alpha else None
+        """What decodes instead of the stream's own decoder, where transparency needs that."""
         self._name = name
         self._max_failures = max_failures
         self._failed_in_a_row = 0
@@ -71,7 +82,8 @@ class Decoder:
             self._lost_untimed += packet.pts is None
             return []
         try:
-            pictures = self._stream.decode(packet)
+            context = self.transparent or self._stream
+            pictures = context.decode(packet)
         except av.FFmpegError:
             if packet is not None and packet.pts is None:
                 self._lost_untimed += 1
@@ -99,6 +111,8 @@ class Decoder:
             self._container.seek(pts, stream=self._stream)
         except av.FFmpegError:
             return False
+        if self.transparent is not None:
+            self.transparent.flush_buffers()
         return True
 
     def pictures_around(self, pts: int, earliest: int) -> Generator[VideoFrame, None, None]:

@@ -55,6 +55,7 @@ def options_for(
     codec: str,
     quality: int | None,
     preset: str | None,
+    encoder: str = "software",
     audio: str,
     subtitles: str,
 ) -> EncodeOptions | PictureOptions:
@@ -68,13 +69,19 @@ def options_for(
                 f"{str(output.with_name(f'{output.stem}-%06d{output.suffix}'))!r}"
             )
         return EncodeOptions(
-            codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+            codec=codec,
+            quality=quality,
+            preset=preset,
+            encoder=encoder,
+            audio=audio,
+            subtitles=subtitles,
         )
     # Refuses words that are none.
-    EncodeOptions(codec=codec, audio=audio, subtitles=subtitles)
-    if preset is not None or codec != "h264":
+    EncodeOptions(codec=codec, encoder=encoder, audio=audio, subtitles=subtitles)
+    if preset is not None or codec != "h264" or encoder != "software":
         raise UsageError(
-            f"{output.name}: pictures have no codec and no preset; leave --codec and --preset out"
+            f"{output.name}: pictures have no codec, preset or encoder; leave --codec, --preset "
+            "and --encoder out"
         )
     options = PictureOptions(quality=quality, audio=audio, subtitles=subtitles)
     options.check(pattern)

@@ -17,7 +17,7 @@ from rtstyle.errors import OutputError
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.companions import Companions
 from rtstyle.media.film import FilmFile, tick_of
-from rtstyle.media.output import PartFile, check_output
+from rtstyle.media.output import PartFile, check_output, muxer_of
 from rtstyle.media.pictures import add_pictures, stored_otherwise
 from rtstyle.types import Frame, SinkReport, VideoInfo
 
@@ -63,19 +63,29 @@ class PictureEncoder:
     """The encoder of a container's picture stream."""
 
     def __init__(
-        self, container: OutputContainer, info: VideoInfo, options: EncodeOptions, *, name: str
+        self,
+        container: OutputContainer,
+        info: VideoInfo,
+        options: EncodeOptions,
+        *,
+        muxer: str,
+        name: str,
     ) -> None:
-        """Adds the stream; raises EncoderUnavailable. ``name``: the output's, for messages."""
+        """Adds the stream; raises EncoderUnavailable.
+
+        ``muxer``: FFmpeg's name of the container that the pictures are for in the end; ``name``:
+        the output's, for messages.
+        """
         self._tick = tick_of(info)
         self._stream, self._convert = add_pictures(
-            container, info, options, tick=self._tick, name=name
+            container, info, options, tick=self._tick, muxer=muxer, name=name
         )
         self._lengths: dict[int, int] = {}
 
     def encode(self, frame: Frame, *, pts: int, length: int) -> Iterator[Packet[VideoStream]]:
         """What is ready after ``frame``, shown at ``pts`` for ``length`` ticks; raises
         FFmpegError."""
-        picture = self._convert(frame.pixels)
+        picture = self._convert(frame.pixels, frame.alpha)
         picture.pts, picture.time_base = pts, self._tick
         self._lengths[pts] = length
         yield from self._timed(self._stream.encode(picture))
@@ -124,7 +134,6 @@ class VideoWriter:
         self._count = 0
         self._first = 0
         self._length = 0
-        self._done = False
         part = PartFile(output, overwrite=overwrite)
         self._film = FilmFile(
             output,
@@ -137,11 +146,13 @@ class VideoWriter:
             companions=companions,
         )
         try:
-            self._encoder = PictureEncoder(self._film.container, info, options, name=output.name)
+            self._encoder = PictureEncoder(
+                self._film.container, info, options, muxer=muxer_of(output), name=output.name
+            )
         except BaseException:
             self.abort()
             raise
-        self._film.notes.extend(stored_otherwise(info, options))
+        self._film.notes.extend(stored_otherwise(info, options, muxer_of(output)))
 
     def write(self, frame: Frame) -> None:
         """Encode one frame.

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from rtstyle.errors import UsageError
-from rtstyle.media.colour import bits_per_sample, has_alpha
+from rtstyle.media.colour import bits_per_sample
 from rtstyle.media.decode import Decoder
 from rtstyle.media.file import open_video
 from rtstyle.media.films import Announced, Film, UnannouncedError
@@ -45,7 +45,7 @@ from rtstyle.types import (
 )
 
 _FOREIGN_CLOCKS = ("mpegts", "mpeg")
-_WITH_ALPHA = ("ffv1", "prores", "vp8", "vp9", "qtrle", "png")
+_WITH_ALPHA = ("ffv1", "qtrle", "png")
 
 
 KINDS_OF_CHECK = (
@@ -166,7 +166,7 @@ def examine(
         may_move = _may_move(before, match, sound)
         checks = (
             *_check_times(match, seen.damage, window.begin, may_move),
-            *_check_looks(replace(one, info=terms.promised or one.info), other),
+            *_check_looks(replace(one, info=terms.promised or one.info), other, muxer),
             *check_streams(before, after, pairs, muxer, empty),
             *check_tracks(pairs, sound, clocks, input, output, muxer),
             *(Check("reading", False, sentence) for sentence in sound.unread),
@@ -281,28 +281,38 @@ def _damage(input: Film, output: Film) -> str:
     return "".join(words)
 
 
-def _check_looks(first: _First, made: _First) -> Iterator[Check]:
-    """Size, pixel shape, colour and depth, of the first picture."""
-    one, mine, one_clear = first.info, first.picture, first.clear
-    other, theirs, other_clear = made.info, made.picture, made.clear
+def _check_looks(first: _First, made: _First, muxer: str) -> Iterator[Check]:
+    """Size, pixel shape, colour, depth and transparency, of the first picture."""
+    one, mine = first.info, first.picture
+    other, theirs = made.info, made.picture
     turned = f", turned by {one.rotation} degrees" if one.rotation else ""
     same = one.size == other.size
     yield Check("size", same, f"{one.size}{turned}{'' if same else f' to {other.size}'}")
-    same = one.pixel_aspect == other.pixel_aspect
+    # Matroska counts the width at which they are shown in whole pixels.
+    same = abs(one.pixel_aspect - other.pixel_aspect) * one.size.width <= 1
     aspect = f"pixels {_ratio(one.pixel_aspect)}"
     yield Check("aspect", same, f"{aspect}{'' if same else f' to {_ratio(other.pixel_aspect)}'}")
     yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb)
     before, after = bits_per_sample(mine), bits_per_sample(theirs)
     depth = f"{before} bits" if before == after else f"{before} to {after} bits"
     yield Check("depth", after >= before, depth)
-    if one_clear:
-        kept = other_clear
+    if one.alpha:
         yield Check(
             "transparency",
-            kept,
-            "kept" if kept else f"is not in the output ({other.codec})",
-            required=other.codec in _WITH_ALPHA,
+            other.alpha,
+            "kept" if other.alpha else f"is not in the output ({other.codec})",
+            required=_can_be_clear(other.codec, theirs, muxer),
         )
+
+
+def _can_be_clear(codec: str, picture: VideoFrame, muxer: str) -> bool:
+    """Whether what was chosen for the output could have kept transparency."""
+    if codec in ("vp8", "vp9"):
+        return muxer in ("matroska", "webm")
+    if codec == "prores":
+        # Of its profiles only the 4:4:4 ones have it.
+        return picture.format.name.startswith("yuv444")
+    return codec in _WITH_ALPHA
 
 
 def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
@@ -311,13 +321,16 @@ def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
     if as_rgb:
         # RGB has neither matrix nor range.
         facts = facts[:2]
+    elif other.codec == "prores":
+        # It has no range but the limited one; values are converted to it.
+        facts = facts[:3]
     wrong = [f"{was} to {now}" for was, now in facts if was != now]
     return Check("colour", not wrong, ", ".join(wrong or [was for was, _ in facts]))
 
 
 def _colour_words(colour: Colour) -> tuple[str, str, str, str]:
-    # 601's two matrices are one.
-    matrix = {1: "BT.709", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}.get(colour.matrix)
+    # 601's two matrices are one, and the FCC's is theirs, rounded.
+    matrix = {1: "BT.709", 4: "BT.601", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}.get(colour.matrix)
     return (
         f"primaries {colour.primaries if colour.primaries != UNSPECIFIED else 'unsaid'}",
         f"transfer {colour.transfer if colour.transfer != UNSPECIFIED else 'unsaid'}",
@@ -332,8 +345,7 @@ class _First:
 
     info: VideoInfo
     picture: VideoFrame
-    clear: bool
-    """Whether it can be transparent."""
+    """As the stream's own decoder gives it."""
 
     @property
     def zero(self) -> Fraction:
@@ -353,9 +365,7 @@ def _first_picture(path: Path, limits: Limits) -> _First:
         pictures = decoder.pictures()
         first = next(pictures)
         pictures.close()
-        # Matroska keeps the transparency of VP8 and VP9 where not every decoder looks.
-        tags = {key.lower(): value for key, value in stream.metadata.items()}
-        return _First(info, first, has_alpha(first) or tags.get("alpha_mode") == "1")
+        return _First(info, first)
 
 
 def _ms(seconds: Fraction) -> str:

@@ -12,21 +12,20 @@ from typing import Self, cast
 
 import cv2
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
-from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
+from rtstyle.media.alpha import read_alpha
+from rtstyle.media.colour import ToRgb, bits_per_sample, has_alpha
 from rtstyle.media.deinterlace import check_deinterlace
-from rtstyle.media.hidden import count_shown
+from rtstyle.media.describe import describe
 from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.reel import Reel, Shot
-from rtstyle.media.streams import duration_seconds, end_pts, list_streams, shown
+from rtstyle.media.streams import end_pts, shown
 from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.types import (
     DEFAULT_LIMITS,
-    Colour,
+    Alpha,
     Frame,
     Limits,
     Pixels,
@@ -86,7 +85,7 @@ class VideoFile:
         self._start, self._end, self._limits = start, end, limits
         self._after = after
         self._notes: list[str] = []
-        self._size_changed = False
+        self._changes_noted: set[str] = set()
         self._to_rgb = ToRgb()
         self._given = 0
         self._failures = 0
@@ -100,7 +99,7 @@ class VideoFile:
         )
         first = self._reel.first
         self._stored = Size(first.width, first.height)
-        self._info = _describe(self._reel.container, self._reel.stream, first)
+        self._info = describe(self._reel.container, self._reel.stream, first, self._reel.rotation)
         self._ends = end_pts(self._reel.container, self._reel.stream, first.pts)
         self._timeline = self._new_timeline()
         self._note_losses(first)
@@ -173,7 +172,7 @@ class VideoFile:
             if self._end is not None and seconds >= self._end:
                 break
             self._check_length(self._given, seconds - (self._start or 0))
-            pixels = self._upright(picture, seconds)
+            pixels = self._upright(self._to_rgb(picture, self._info.colour), picture, seconds)
             self._tail.add(stamp.pts, pixels)
             self._failures = stamp.failures
             self._given += 1
@@ -183,6 +182,7 @@ class VideoFile:
                 time_base=self._info.time_base,
                 duration=picture.duration or None,
                 index=self._given - 1,
+                alpha=self._alpha(picture, seconds),
             )
         if self._given == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
@@ -224,7 +224,7 @@ class VideoFile:
 
     def _again(self, picture: VideoFrame, stamp: int | None) -> Pixels:
         """The pixels of a picture that an earlier reading gave."""
-        pixels = self._upright(picture, Fraction(0))
+        pixels = self._upright(self._to_rgb(picture, self._info.colour), picture, Fraction(0))
         self._tail.add(stamp, pixels)
         return pixels
 
@@ -249,13 +249,29 @@ class VideoFile:
             )
         return shots
 
-    def _upright(self, picture: VideoFrame, seconds: Fraction) -> Pixels:
-        pixels = self._to_rgb(picture, self._info.colour)
+    def _alpha(self, picture: VideoFrame, seconds: Fraction) -> Alpha | None:
+        alpha = read_alpha(picture)
+        if alpha is None:
+            return None
+        if not self._info.alpha:
+            # What writes the frames was told that all are opaque.
+            if has_alpha(picture):
+                self._note_change(
+                    "alpha",
+                    f"pictures become transparent only at {float(seconds):.2f} s; that is ignored",
+                )
+            return None
+        return self._upright(alpha, picture, seconds)
+
+    def _upright(self, pixels: Pixels, picture: VideoFrame, seconds: Fraction) -> Pixels:
+        """``pixels`` (or alpha) of ``picture`` as large as the first one's and turned as it is to
+        be seen."""
         size = Size(picture.width, picture.height)
         if size != self._stored:
             self._note_change(
+                "size",
                 f"the picture's size changes from {self._stored} to {size} at "
-                f"{float(seconds):.2f} s; such frames are fitted into {self._stored}"
+                f"{float(seconds):.2f} s; such frames are fitted into {self._stored}",
             )
             pixels = letterbox(pixels, self._stored)
         turn = _TURNS.get(self._info.rotation)
@@ -276,8 +292,6 @@ class VideoFile:
         bits = bits_per_sample(first)
         if bits > 8:
             self._notes.append(f"the source has {bits} bits a sample; it is read with 8")
-        if has_alpha(first):
-            self._notes.append("the source's transparency is ignored")
         if self._info.frames_hidden:
             self._notes.append(
                 f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
@@ -293,53 +307,11 @@ class VideoFile:
             "pictures (bwdif); --deinterlace off keeps them as they are"
         ]
 
-    def _note_change(self, note: str) -> None:
-        if not self._size_changed:
-            self._size_changed = True
+    def _note_change(self, kind: str, note: str) -> None:
+        if kind not in self._changes_noted:
+            self._changes_noted.add(kind)
             self._notes.append(note)
             _log.warning("%s: %s", self._name, note)
-
-
-def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
-    rotation = round(-first.rotation / 90) * 90 % 360
-    stored = Size(first.width, first.height)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    quarter = rotation in (90, 270)
-    time_base = stream.time_base or Fraction(1, 1000)
-    shown, hidden = count_shown(container, stream)
-    return VideoInfo(
-        size=stored.transposed if quarter else stored,
-        time_base=time_base,
-        average_rate=stream.average_rate or stream.guessed_rate,
-        frames_in_header=shown,
-        duration_in_header=duration_seconds(container, stream),
-        rotation=rotation,
-        pixel_aspect=1 / aspect if quarter else aspect,
-        colour=_stream_colour(stream, first),
-        codec=stream.codec_context.name,
-        streams=list_streams(container),
-        start_pts=first.pts or 0,
-        frames_hidden=hidden,
-    )
-
-
-def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
-    own = colour_of(first)
-    context = stream.codec_context
-    full = own.full_range
-    if full is None:
-        full = {1: False, 2: True}.get(int(context.color_range))
-
-    def either(of_frame: int, of_stream: int) -> int:
-        return of_frame if of_frame != 2 else int(of_stream)
-
-    said = Colour(
-        matrix=either(own.matrix, context.colorspace),
-        primaries=either(own.primaries, context.color_primaries),
-        transfer=either(own.transfer, context.color_trc),
-        full_range=full,
-    )
-    return resolve_colour(said, Size(first.width, first.height))
 
 
 def letterbox(pixels: Pixels, size: Size) -> Pixels:
@@ -349,7 +321,7 @@ def letterbox(pixels: Pixels, size: Size) -> Pixels:
     inner = Size(max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     fitted = cv2.resize(pixels, (inner.width, inner.height), interpolation=method)
-    canvas = np.zeros((size.height, size.width, 3), np.uint8)
+    canvas = np.zeros((size.height, size.width, *pixels.shape[2:]), np.uint8)
     top, left = (size.height - inner.height) // 2, (size.width - inner.width) // 2
     canvas[top : top + inner.height, left : left + inner.width] = fitted
     return canvas

@@ -17,7 +17,7 @@ from rtstyle.errors import DiskFull, OutputError
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.companions import Companions, SourceCompanions
 from rtstyle.media.output import PartFile, is_disk_full, muxer_of
-from rtstyle.media.pictures import add_pictures
+from rtstyle.media.pictures import add_pictures, shape_pixels
 from rtstyle.media.streams import literal_url
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.media.trial import close_quietly
@@ -160,6 +160,8 @@ class FilmFile:
             self._container = container
             raise self.failed(error) from error
         try:
+            muxer = muxer_of(self._output)
+            self.notes.extend(shape_pixels(self._part.path, self._info, self._options, muxer))
             self.notes.extend(
                 check_written(
                     self._part,
@@ -320,7 +322,14 @@ def rehearse(
         keep_unfinished=False,
     )
     try:
-        add_pictures(film.container, info, options, tick=film.tick, name=output.name)
+        add_pictures(
+            film.container,
+            info,
+            options,
+            tick=film.tick,
+            muxer=muxer_of(output),
+            name=output.name,
+        )
         film.begin(info.start_pts)
         film.container.start_encoding()
     except (av.FFmpegError, OSError) as error:

@@ -19,6 +19,7 @@ from rtstyle.errors import (
     OutputNotWritable,
 )
 from rtstyle.media.codecs import CODECS, MUXERS, EncodeOptions, encoders, opens_here
+from rtstyle.media.hardware import require_hardware
 from rtstyle.media.streams import copyable_sounds, open_container
 from rtstyle.media.trial import holds
 
@@ -112,7 +113,9 @@ def _check_codec(output: Path, options: EncodeOptions) -> None:
             f"{output.name}: {output.suffix.lower()[1:]} does not take {codec.name}; use "
             f"--codec {' or '.join(fitting)}, or a name with {' or '.join(codec.containers)}"
         )
-    if not opens_here(codec.name):
+    if options.encoder == "hardware":
+        require_hardware(options)
+    elif not opens_here(codec.name):
         there = [name for name, library in encoders().items() if library is not None]
         raise EncoderUnavailable(
             f"{codec.name} cannot be encoded here: {codec.library} is not in this build of av; "

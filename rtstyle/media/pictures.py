@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.codec.context import ThreadType
@@ -10,16 +12,91 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from rtstyle.errors import EncoderUnavailable
-from rtstyle.media.codecs import CODECS, EncodeOptions, open_encoder, pixel_format
+from rtstyle.media.codecs import (
+    CODECS,
+    EncodeOptions,
+    keeps_alpha,
+    open_encoder,
+    pixel_format,
+    prores_profile,
+)
 from rtstyle.media.colour import FromRgb, resolve_colour
+from rtstyle.media.hardware import Family, device_of, find_hardware, require_hardware
+from rtstyle.media.matroska import store_pixel_aspect
 from rtstyle.types import VideoInfo
 
 _MAX_AV1_RATE = Fraction(240)
 _LEAST_AV1_SIDE = 32
 """Pixels; SVT-AV1 takes narrower pictures too, but then hangs or reads and writes beyond them."""
 _MATRIX_RGB = 0
+_MATRIX_FCC, _MATRIX_601_625, _MATRIX_601 = 4, 5, 6
+_PRORES_TAGS = {
+    "proxy": "apco",
+    "lt": "apcs",
+    "standard": "apcn",
+    "hq": "apch",
+    "4444": "ap4h",
+}
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """What encodes an output's pictures, and how it is set."""
+
+    library: str
+    """FFmpeg's name of it."""
+    pixel_format: str
+    settings: dict[str, str]
+    family: Family | None = None
+    """None where it runs in software."""
+    notes: tuple[str, ...] = ()
+    """A sentence where it is not what was asked for."""
+
+
+def choose_encoder(options: EncodeOptions, info: VideoInfo, muxer: str) -> Encoder:
+    """What will encode pictures like ``info``'s into ``muxer``; the same for every file of a run.
+
+    Raises EncoderUnavailable where only hardware is wanted and none encodes such pictures here.
+    """
+    if options.encoder == "software":
+        return _in_software(options, info, muxer)
+    opened, failed = find_hardware(options, info.size)
+    if opened is None:
+        if options.encoder == "hardware":
+            require_hardware(options, info.size)
+        software = _in_software(options, info, muxer)
+        note = (
+            f"no hardware encoder of {options.codec} works here ({'; '.join(failed)}); "
+            f"{software.library} encoded in software"
+        )
+        return replace(software, notes=(note,))
+    candidate = opened.candidate
+    return Encoder(
+        candidate.library,
+        candidate.family.pixel_format,
+        dict(opened.settings),
+        candidate.family,
+        (f"pictures were encoded in hardware, by {candidate.library}",)
+        if options.encoder == "auto"
+        else (),
+    )
+
+
+def _in_software(options: EncodeOptions, info: VideoInfo, muxer: str) -> Encoder:
+    codec, size = CODECS[options.codec], info.size
+    alpha = info.alpha and keeps_alpha(options, muxer)
+    settings = options.encoder_options
+    if codec.library == "libx265" and size.width < _NARROWEST_CUTREE:
+        settings["x265-params"] += ":cutree=0"
+    if codec.library == "prores_ks":
+        settings["profile"] = prores_profile(size, alpha=alpha, preset=options.preset)
+    if codec.library == "libvpx-vp9" and alpha:
+        # Colour and transparency are two streams to libvpx, which must not be reordered apart.
+        settings["auto-alt-ref"] = "0"
+    stored = pixel_format(codec.name, size, alpha=alpha, preset=options.preset)
+    return Encoder(codec.library, stored, settings)
 
 
 def add_pictures(
@@ -28,57 +105,126 @@ def add_pictures(
     options: EncodeOptions,
     *,
     tick: Fraction,
+    muxer: str,
     name: str,
 ) -> tuple[VideoStream, FromRgb]:
     """Add the stream and open its encoder, and give what turns RGB into what it takes.
 
-    ``tick``: seconds in which its times are counted; ``name``: the output's, for messages.
+    ``tick``: seconds in which its times are counted; ``muxer``: FFmpeg's name of the container that
+    the pictures are for in the end; ``name``: the output's, for messages.
     Raises EncoderUnavailable where the codec refuses the size.
     """
     codec, size = CODECS[options.codec], info.size
     colour = resolve_colour(info.colour, size)
+    if codec.name == "vp9" and colour.matrix == _MATRIX_FCC:
+        # It has no number for it; a reader would take the matrix that goes with the size.
+        colour = replace(colour, matrix=_MATRIX_601)
+    if codec.name == "prores":
+        # Its header has no range, which is always limited, and one number for both 601 matrices.
+        matrix = _MATRIX_601 if colour.matrix == _MATRIX_601_625 else colour.matrix
+        colour = replace(colour, matrix=matrix, full_range=False)
     rate = info.average_rate or Fraction(25)
     if codec.name == "av1":
         rate = min(rate, _MAX_AV1_RATE)
-    settings = options.encoder_options
-    if codec.library == "libx265" and size.width < _NARROWEST_CUTREE:
-        settings["x265-params"] += ":cutree=0"
-    stream = container.add_stream(codec.library, rate=rate, options=settings)
+    encoder = choose_encoder(options, info, muxer)
+    stream = container.add_stream(
+        encoder.library,
+        rate=rate,
+        options=encoder.settings,
+        hwaccel=None if encoder.family is None else device_of(encoder.family),
+    )
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.width, context.height = size.width, size.height
-    context.pix_fmt = pixel_format(codec.name, size)
+    context.pix_fmt = encoder.pixel_format
     context.time_base = tick
     context.sample_aspect_ratio = info.pixel_aspect
     context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-    if context.pix_fmt == "bgr0":
+    if encoder.pixel_format in ("bgr0", "bgra"):
         context.colorspace, context.color_range = _MATRIX_RGB, 2
     else:
         context.colorspace = colour.matrix
         context.color_range = 2 if colour.full_range else 1
     # PyAV asks for slices, which cost x264 quality; whole frames in parallel do not.
     context.thread_type = ThreadType.AUTO
-    if codec.name == "hevc" and container.format.name in ("mp4", "mov"):
-        # The tag that Apple's players want.
-        context.codec_tag = "hvc1"
+    tag = codec_tag(options, info, container.format.name)
+    if tag is not None:
+        context.codec_tag = tag
     refused = EncoderUnavailable(
-        f"{name}: {codec.library} cannot encode {size}; "
+        f"{name}: {encoder.library} cannot encode {size}; "
         "use --codec ffv1 with an .mkv name, or scale the source"
     )
-    if codec.name == "av1" and min(size.width, size.height) < _LEAST_AV1_SIDE:
+    if encoder.library == "libsvtav1" and min(size.width, size.height) < _LEAST_AV1_SIDE:
         raise refused
     try:
         open_encoder(context)
     except (av.FFmpegError, ValueError):
+        if encoder.family is not None:
+            raise EncoderUnavailable(
+                f"{name}: {encoder.library} opened on trial, but not for the film (too many at a "
+                "time?); use --encoder software"
+            ) from None
         raise refused from None
-    return stream, FromRgb(context.pix_fmt or "yuv420p", colour)
+    return stream, FromRgb(encoder.pixel_format, colour)
 
 
-def stored_otherwise(info: VideoInfo, options: EncodeOptions) -> tuple[str, ...]:
-    """A sentence where pictures are stored in a way that a viewer might notice."""
-    if pixel_format(options.codec, info.size) != "yuv444p":
+def codec_tag(options: EncodeOptions, info: VideoInfo, muxer: str) -> str | None:
+    """What a file of ``muxer`` calls the pictures' coding; None for what FFmpeg calls it."""
+    if options.codec == "hevc" and muxer in ("mp4", "mov"):
+        # What Apple's players want.
+        return "hvc1"
+    if options.codec == "prores" and muxer == "mov":
+        # Left to PyAV it is HQ's for every profile, and editors look at nothing else.
+        return _PRORES_TAGS[choose_encoder(options, info, muxer).settings["profile"]]
+    return None
+
+
+def stored_otherwise(info: VideoInfo, options: EncodeOptions, muxer: str) -> tuple[str, ...]:
+    """A sentence for each way in which pictures are stored that a viewer might notice."""
+    encoder = choose_encoder(options, info, muxer)
+    notes = list(encoder.notes)
+    if encoder.pixel_format == "yuv444p":
+        notes.append(
+            f"the size {info.size} is odd and kept exactly, so {options.codec} stores 4:4:4 "
+            "colour, which some players do not show"
+        )
+    profile = encoder.settings.get("profile")
+    if options.codec == "prores" and options.preset not in (None, profile):
+        notes.append(
+            f"the size {info.size} is odd and kept exactly, so prores stores it as {profile} "
+            f"instead of {options.preset}, which would lose colour at the edge"
+        )
+    if options.codec == "prores" and info.colour.full_range:
+        notes.append("the source has full range, which prores cannot say: it is stored as limited")
+    if info.alpha and not keeps_alpha(options, muxer):
+        reason = _opaque_reason(options, muxer)
+        notes.append(
+            f"the source can be transparent, its copy cannot: {reason}; use --codec vp9 with "
+            "a .webm name, prores with .mov or ffv1 with .mkv"
+        )
+    return tuple(notes)
+
+
+def shape_pixels(
+    path: Path, info: VideoInfo, options: EncodeOptions, muxer: str
+) -> tuple[str, ...]:
+    """Say in a finished file how wide its pixels are, where neither its pictures nor its muxer do.
+
+    A sentence where that is not possible.
+    """
+    said = muxer in ("mp4", "mov") or options.codec in ("h264", "hevc")
+    if said or info.pixel_aspect == 1 or store_pixel_aspect(path, info.pixel_aspect):
         return ()
+    shape = f"{info.pixel_aspect.numerator}:{info.pixel_aspect.denominator}"
     return (
-        f"the size {info.size} is odd and kept exactly, so {options.codec} stores 4:4:4 colour, "
-        "which some players do not show",
+        f"pixels are {shape}, which could not be said in {muxer} with {options.codec}: set that "
+        "shape in the player, or use --codec h264",
     )
+
+
+def _opaque_reason(options: EncodeOptions, muxer: str) -> str:
+    if options.codec == "vp9":
+        return f"{muxer} has no place for vp9's"
+    if options.codec == "prores":
+        return f"of prores's presets only 4444 has it, not {options.preset}"
+    return f"{options.codec} has none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -70,6 +71,22 @@ class Reel:
         return pick_video(self.container, self._name)
 
     @property
+    def rotation(self) -> int:
+        """Degrees counterclockwise by which to turn the pictures.
+
+        Only a stream's own decoder is told of it by the container.
+        """
+        if self._decoder.transparent is None:
+            return self.first.rotation
+        with open_container(self._path, max_pixels=self._max_pixels) as container:
+            stream = pick_video(container, self._name)
+            stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
+            decoder = Decoder(container, stream, name=self._name, max_failures=self._max_failures)
+            with closing(decoder.pictures()) as pictures:
+                first = next(pictures, None)
+            return 0 if first is None else first.rotation
+
+    @property
     def failures(self) -> int:
         """Packets that could not be read or decoded so far."""
         return self._decoder.failures
@@ -133,7 +150,11 @@ class Reel:
             )
         context.options = {"max_pixels": str(limit)}
         self._decoder = Decoder(
-            self._container, stream, name=self._name, max_failures=self._max_failures
+            self._container,
+            stream,
+            name=self._name,
+            max_failures=self._max_failures,
+            with_alpha=True,
         )
         self._deinterlacer = Deinterlacer(stream)
         self._pictures = self._decoder.pictures()

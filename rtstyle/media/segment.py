@@ -23,10 +23,11 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rtstyle.errors import DiskFull, InputError, OutputError
-from rtstyle.media.codecs import CODECS, EncodeOptions
+from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.encode import FrameClock, PictureEncoder
 from rtstyle.media.film import FilmFile, tick_of
 from rtstyle.media.output import is_disk_full
+from rtstyle.media.pictures import codec_tag
 from rtstyle.media.streams import literal_url, open_container, pick_video
 from rtstyle.media.trial import close_quietly
 from rtstyle.types import Frame, VideoInfo
@@ -88,10 +89,16 @@ class SegmentWriter:
     """Encodes the frames of one segment."""
 
     def __init__(
-        self, path: Path, info: VideoInfo, options: EncodeOptions, clock: FrameClock
+        self,
+        path: Path,
+        info: VideoInfo,
+        options: EncodeOptions,
+        clock: FrameClock,
+        *,
+        muxer: str,
     ) -> None:
-        """``clock`` is the film's, which goes on from segment to segment. Raises
-        EncoderUnavailable, DiskFull and OutputError."""
+        """``clock`` is the film's, which goes on from segment to segment; ``muxer``: FFmpeg's name
+        of its container. Raises EncoderUnavailable, DiskFull and OutputError."""
         self.path = path
         self.frames = 0
         self._clock = clock
@@ -106,7 +113,9 @@ class SegmentWriter:
                 format="matroska",
                 container_options={"cluster_time_limit": str(_CLUSTER), "flush_packets": "1"},
             )
-            self._encoder = PictureEncoder(self._container, info, options, name=path.name)
+            self._encoder = PictureEncoder(
+                self._container, info, options, muxer=muxer, name=path.name
+            )
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
         except BaseException:
@@ -330,12 +339,12 @@ class SegmentJoiner:
         context = stream.codec_context
         # Matroska keeps it rounded, or for some codecs not at all.
         context.sample_aspect_ratio = self._info.pixel_aspect
-        if CODECS[self._options.codec].name == "hevc" and self._film.container.format.name in (
-            "mp4",
-            "mov",
-        ):
-            # The tag that Apple's players want.
-            context.codec_tag = "hvc1"
+        tag = codec_tag(self._options, self._info, self._film.container.format.name)
+        if tag is not None:
+            context.codec_tag = tag
+        if "alpha_mode" in template.metadata:
+            # Without it, players take vp9 for opaque.
+            stream.metadata["alpha_mode"] = template.metadata["alpha_mode"]
         return stream
 
     def _decoding_times(self) -> Iterator[int]:

@@ -42,6 +42,7 @@ _MOST_FRAMES, _LONGEST_RUN, _SHORTEST_RUN = 144, 24, 8
 pictures after a key frame weigh, and so few that a preview on a slow machine takes a minute."""
 _FIRST_STEP_BACK = Fraction(1, 4)
 _KEY_EVERY = 250
+_VP9_KEY_EVERY = 128
 _AV1_KEY_EVERY_SECONDS = 5
 _INDEX_ENTRY = 16
 """Bytes a container spends on a picture's place and time."""
@@ -125,6 +126,7 @@ def preview_video(
     codec: str = "h264",
     quality: int | None = None,
     preset: str | None = None,
+    encoder: str = "software",
     audio: str = "copy",
     subtitles: str = "copy",
     deinterlace: str = "auto",
@@ -153,7 +155,12 @@ def preview_video(
     check_choice(strength=strength, backend=backend, precision=precision)
     begin, finish = checked_range(start, end)
     options = EncodeOptions(
-        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+        codec=codec,
+        quality=quality,
+        preset=preset,
+        encoder=encoder,
+        audio=audio,
+        subtitles=subtitles,
     )
     target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
     check_container(target, options)
@@ -308,7 +315,9 @@ def _estimate(
     after = sum(weight.pictures - 1 for weight in weights)
     other = sum(weight.others for weight in weights) / after if after else first
     rate = info.average_rate or Fraction(25)
-    every = _AV1_KEY_EVERY_SECONDS * rate if job.options.codec == "av1" else _KEY_EVERY
+    every = Fraction(_VP9_KEY_EVERY if job.options.codec == "vp9" else _KEY_EVERY)
+    if job.options.codec == "av1":
+        every = _AV1_KEY_EVERY_SECONDS * rate
     keys = min(frames, math.ceil(frames / every))
     sound = sum(weight.rest for weight in weights) / float(samples.shown) * float(length)
     container = min(weight.container for weight in weights) + _INDEX_ENTRY * frames

@@ -48,6 +48,7 @@ def stylize_video(
     codec: str = "h264",
     quality: int | None = None,
     preset: str | None = None,
+    encoder: str = "software",
     audio: str = "copy",
     subtitles: str = "copy",
     deinterlace: str = "auto",
@@ -68,12 +69,13 @@ def stylize_video(
     ``style`` is a bundled style's name, a pack folder, an ONNX file or a StyleSpec; ``stylizer``
     one that is loaded already (then ``style`` may be None, ``backend`` and ``precision`` are not
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
-    0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
-    better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
-    copy or none. ``deinterlace`` is auto, which makes whole pictures of interlaced frames, or off.
-    ``start`` and ``end`` are seconds from the source's first picture; frames with start <= t < end
-    are taken. Chapters, covers, attachments and tags are kept as far as the container can hold
-    them; a note names what it cannot.
+    0 is the source unchanged. ``codec`` is h264, hevc, av1, vp9, prores or ffv1, ``quality`` its
+    CRF (lower is better) and ``preset`` its own word for speed; ``encoder`` is software, hardware
+    or auto; ``audio`` is copy, aac or none, ``subtitles`` copy or none. Transparency is kept by
+    vp9 (.webm, .mkv), prores and ffv1. ``start`` and ``end`` are seconds from the source's first
+    picture; frames with start <= t < end are taken. Chapters, covers, attachments and tags are kept
+    as far as the container can hold them; a note names what it cannot. ``deinterlace`` is auto,
+    which makes whole pictures of interlaced frames, or off.
 
     ``source`` may be numbered pictures, as a pattern such as ``shot/%06d.png`` or as the timestamps
     file beside them; without such a file ``fps`` is their rate (25 where it is None). ``output``
@@ -107,7 +109,13 @@ def stylize_video(
     if segment_frames < 1:
         raise UsageError(f"a segment has at least one frame, got {segment_frames}")
     options = options_for(
-        output, codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+        output,
+        codec=codec,
+        quality=quality,
+        preset=preset,
+        encoder=encoder,
+        audio=audio,
+        subtitles=subtitles,
     )
     check_target(output, source=source, overwrite=overwrite, options=options)
     work: Work | PlainWork

@@ -63,10 +63,18 @@ class SegmentSink:
     """
 
     def __init__(
-        self, journal: Journal, info: VideoInfo, options: EncodeOptions, marks: Marking
+        self,
+        journal: Journal,
+        info: VideoInfo,
+        options: EncodeOptions,
+        marks: Marking,
+        *,
+        muxer: str,
     ) -> None:
-        """``marks``: the source, read on from where the journal's last segment says."""
+        """``marks``: the source, read on from where the journal's last segment says; ``muxer``:
+        FFmpeg's name of the film's container."""
         self._journal, self._info, self._options, self._marks = journal, info, options, marks
+        self._muxer = muxer
         done = journal.done
         self._clock = FrameClock(info, last=done[-1].facts.last if done else None)
         self._after = done[-1].next if done else None
@@ -82,7 +90,9 @@ class SegmentSink:
             return
         if self._writer is None:
             path = self._journal.path(len(self._journal.done))
-            self._writer = SegmentWriter(path, self._info, self._options, self._clock)
+            self._writer = SegmentWriter(
+                path, self._info, self._options, self._clock, muxer=self._muxer
+            )
         self._writer.write(frame)
         self._frames += 1
         if self._writer.frames == self._marks.every:
@@ -173,6 +183,8 @@ class SegmentRunner:
     """Where a segment's own file is to be, by its index."""
     paint: Callable[[Pixels], Pixels]
     options: EncodeOptions
+    muxer: str
+    """FFmpeg's name of the film's container."""
     batch: int = 1
 
     def __call__(self, segment: Segment, before: Segment | None) -> Segment:
@@ -185,7 +197,7 @@ class SegmentRunner:
         with self.open_source(segment.after) as video:
             clock = FrameClock(video.info, last=last)
             path = self.path(segment.index)
-            writer = SegmentWriter(path, video.info, self.options, clock)
+            writer = SegmentWriter(path, video.info, self.options, clock, muxer=self.muxer)
             try:
                 frames = islice(video, segment.warm_up + segment.facts.frames)
                 sink = _Cold(writer, segment.warm_up)

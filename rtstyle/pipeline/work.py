@@ -22,6 +22,8 @@ from rtstyle.media import (
     SegmentFile,
     SegmentJoiner,
     VideoFile,
+    choose_encoder,
+    muxer_of,
     open_video,
     rehearse,
     software_versions,
@@ -67,6 +69,7 @@ class Work:
         """Raises OutputExists where an earlier run's segments would be lost, OutputError where
         another run writes the same output, and what open_video raises."""
         self._source, self._output, self._options = source, output, options
+        self._muxer = muxer_of(output)
         self._start, self._end, self._limits = start, end, limits
         self._deinterlace = deinterlace
         self._resume, self._every = resume, segment_frames
@@ -122,6 +125,7 @@ class Work:
             start=self._start,
             end=self._end,
         )
+        encoder = choose_encoder(self._options, self.info, self._muxer)
         key = {
             **_identity(self._source),
             **asked,
@@ -129,11 +133,15 @@ class Work:
             "start": None if self._start is None else str(self._start),
             "end": None if self._end is None else str(self._end),
             "deinterlacing": self._deinterlace,
+            "encoder that was chosen": encoder.library,
+            "settings of the encoder": " ".join(f"{k}={v}" for k, v in encoder.settings.items()),
             "length of segments": self._every,
             "version of rtstyle": __version__,
             **software_versions(),
         }
-        runner = SegmentRunner(self._open, self.journal.path, paint, self._options, batch)
+        runner = SegmentRunner(
+            self._open, self.journal.path, paint, self._options, self._muxer, batch
+        )
         self.journal.begin(key, resume=self._resume, redo=runner)
         if self.journal.done:
             self.journal.notes.append(
@@ -154,7 +162,7 @@ class Work:
     ) -> bool:
         """Read, paint and encode what is left; False where ``stop`` ended it early."""
         marks = Marking(self._video, every=self._every)
-        with SegmentSink(self.journal, self.info, self._options, marks) as sink:
+        with SegmentSink(self.journal, self.info, self._options, marks, muxer=self._muxer) as sink:
             whole = convert(
                 marks,
                 sink,
@@ -247,7 +255,7 @@ class Work:
             extent=(frames, seconds) if mover is not None else None,
             index_first=index_first,
         )
-        film.notes.extend(stored_otherwise(self.info, self._options))
+        film.notes.extend(stored_otherwise(self.info, self._options, self._muxer))
         joiner = SegmentJoiner(film, self.info, self._options, facts)
         for file, _ in pieces:
             joiner.add(file)

@@ -155,13 +155,10 @@ def test_missing_times_are_made_from_the_rate_and_counted(tmp_path: Path) -> Non
     assert [f.seconds for f in frames] == [Fraction(i, 25) for i in range(9)]
 
 
-def test_more_than_eight_bits_and_transparency_are_noted(tmp_path: Path) -> None:
+def test_more_than_eight_bits_are_noted(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", pixel_format="yuv420p10le", frames=2)
     with open_video(clip) as source:
         assert source.health.notes == ("the source has 10 bits a sample; it is read with 8",)
-    clip = make_clip(tmp_path / "b.mkv", codec="ffv1", pixel_format="yuva420p", frames=2)
-    with open_video(clip) as source:
-        assert source.health.notes == ("the source's transparency is ignored",)
 
 
 def test_a_grey_video_is_read(tmp_path: Path) -> None:

@@ -16,7 +16,14 @@ import numpy.typing as npt
 import pytest
 
 from rtstyle.errors import EncoderUnavailable, OutputError, UsageError
-from rtstyle.media import EncodeOptions, VideoWriter, encoders, open_video, write_clip
+from rtstyle.media import (
+    CODEC_NAMES,
+    EncodeOptions,
+    VideoWriter,
+    encoders,
+    open_video,
+    write_clip,
+)
 from rtstyle.types import Frame, SinkReport, Size
 from tests.clips import (
     audio_packets,
@@ -111,10 +118,11 @@ def test_the_last_frame_keeps_its_duration(tmp_path: Path) -> None:
         assert Fraction(duration, ticks) == Fraction(9 + 20, 25)
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1"])
+@pytest.mark.parametrize("codec", CODEC_NAMES)
 @pytest.mark.parametrize("size", [(64, 48), (65, 49), (17, 18)])
 def test_every_codec_keeps_every_size(tmp_path: Path, codec: str, size: tuple[int, int]) -> None:
-    assert set(encoders().values()) == {"libx264", "libx265", "libsvtav1", "ffv1"}
+    libraries = {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1"}
+    assert set(encoders().values()) == libraries
     clip = make_clip(tmp_path / "a.mkv", codec="ffv1", pixel_format="bgr0", size=size, frames=4)
     if codec == "av1" and min(size) < 32:
         with pytest.raises(EncoderUnavailable, match=r"17x18.*ffv1"):
@@ -279,7 +287,12 @@ def test_wrong_frames_are_refused(tmp_path: Path) -> None:
 
 def test_options_that_do_not_fit_are_refused() -> None:
     wrong: list[dict[str, str | int]] = [
-        {"codec": "vp9"},
+        {"codec": "vp10"},
+        {"codec": "vp9", "quality": 64},
+        {"codec": "vp9", "preset": "9"},
+        {"codec": "prores", "quality": 10},
+        {"codec": "prores", "preset": "slow"},
+        {"encoder": "gpu"},
         {"quality": 52},
         {"quality": -1},
         {"codec": "ffv1", "quality": 10},

@@ -1,0 +1,64 @@
+"""What a file and its first picture say of a film."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rtstyle.media.colour import colour_of, has_alpha, resolve_colour
+from rtstyle.media.hidden import count_shown
+from rtstyle.media.streams import duration_seconds, list_streams
+from rtstyle.types import Colour, Size, VideoInfo
+
+
+def describe(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, rotation: int
+) -> VideoInfo:
+    """What an open file says of its pictures, and the ``first`` of them.
+
+    ``rotation``: degrees counterclockwise by which to turn them, as FFmpeg counts.
+    """
+    rotation = round(-rotation / 90) * 90 % 360
+    stored = Size(first.width, first.height)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    quarter = rotation in (90, 270)
+    time_base = stream.time_base or Fraction(1, 1000)
+    shown, hidden = count_shown(container, stream)
+    return VideoInfo(
+        size=stored.transposed if quarter else stored,
+        time_base=time_base,
+        average_rate=stream.average_rate or stream.guessed_rate,
+        frames_in_header=shown,
+        duration_in_header=duration_seconds(container, stream),
+        rotation=rotation,
+        pixel_aspect=1 / aspect if quarter else aspect,
+        colour=_stream_colour(stream, first),
+        codec=stream.codec_context.name,
+        streams=list_streams(container),
+        start_pts=first.pts or 0,
+        # Browsers tag what they record as transparent, whether it is or not.
+        alpha=has_alpha(first),
+        frames_hidden=hidden,
+    )
+
+
+def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
+    own = colour_of(first)
+    context = stream.codec_context
+    full = own.full_range
+    if full is None:
+        full = {1: False, 2: True}.get(int(context.color_range))
+
+    def either(of_frame: int, of_stream: int) -> int:
+        return of_frame if of_frame != 2 else int(of_stream)
+
+    said = Colour(
+        matrix=either(own.matrix, context.colorspace),
+        primaries=either(own.primaries, context.color_primaries),
+        transfer=either(own.transfer, context.color_trc),
+        full_range=full,
+    )
+    return resolve_colour(said, Size(first.width, first.height))
