@@ -67,7 +67,7 @@ class Batch:
     def _convert(self, job: Job, convert: Convert, place: str) -> None:
         make_place(job)
         with ProgressDisplay(sys.stderr, label=place) as display:
-            report = convert(job.source, job.target, progress=display)
+            report = convert(job.source, job.target, progress=display, checking=display.checking)
         self._finished += 1
         self._lossy += report.finished_with_loss
         self._records[job] = {"state": "finished", **as_json(report)}
