@@ -73,7 +73,7 @@ class Batch:
     def _convert(self, job: Job, convert: Convert) -> None:
         make_place(job)
         with ProgressDisplay(sys.stderr, label=self._place(job)) as display:
-            report = convert(job.source, job.target, progress=display)
+            report = convert(job.source, job.target, progress=display, checking=display.checking)
         self.finished(job, report)
 
     def finished(self, job: Job, report: RunReport) -> None:

@@ -30,6 +30,7 @@ class ProgressDisplay:
     ) -> None:
         """``label`` stands before every line."""
         self._label = f"{label}  " if label else ""
+        self._doing = ""
         self._stream = stream
         self._terminal = stream.isatty()
         self._clock = clock
@@ -49,7 +50,16 @@ class ProgressDisplay:
         if self._terminal:
             self._draw(progress)
         else:
-            click.echo(f"rtstyle: {self._label}{log_line(progress)}", file=self._stream)
+            click.echo(
+                f"rtstyle: {self._label}{self._doing}{log_line(progress)}", file=self._stream
+            )
+
+    def checking(self, progress: Progress) -> None:
+        """Show how far what was made is checked."""
+        if not self._doing:
+            self._end_line()
+            self._doing = "checking  "
+        self(progress)
 
     def __enter__(self) -> Self:
         return self
@@ -60,14 +70,18 @@ class ProgressDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end_line()
+
+    def _end_line(self) -> None:
         if self._drawn and self._last is not None:
             self._draw(self._last)
             click.echo(file=self._stream)
+            self._drawn = False
 
     def _draw(self, progress: Progress) -> None:
         columns = self._columns or shutil.get_terminal_size().columns
         # One column stays free: some terminals wrap on the last one.
-        line = f"{self._label}{bar_line(progress)}"[: columns - 1]
+        line = f"{self._label}{self._doing}{bar_line(progress)}"[: columns - 1]
         click.echo(f"\r{line:<{columns - 1}}", file=self._stream, nl=False)
         self._drawn = True
 

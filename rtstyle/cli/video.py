@@ -291,6 +291,7 @@ def _one(
             resume=choice.resume,
             overwrite=overwrite,
             progress=display,
+            checking=display.checking,
             on_backend=say_backend,
         )
     if report_file is not None:

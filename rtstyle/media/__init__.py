@@ -1,5 +1,6 @@
 """Pixels in, pixels out: files and pictures, read and written. Knows no net and no style."""
 
+from rtstyle.media.acceptance import Verdict, Written, check_conversion, stamp_of
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import (
     CODEC_NAMES,
@@ -20,6 +21,7 @@ from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.mark import Mark
 from rtstyle.media.numbered import is_picture, numbered_name, only_sequence
 from rtstyle.media.output import PartFile, check_container, check_output, is_disk_full, muxer_of
+from rtstyle.media.payload import Mishaps
 from rtstyle.media.pictures import choose_encoder, stored_otherwise
 from rtstyle.media.segment import (
     SegmentFacts,
@@ -33,6 +35,7 @@ from rtstyle.media.sequence import SequenceFile, is_sequence
 from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
+from rtstyle.media.stretch import Stretch
 from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "FrameSink",
     "FrameSource",
     "Mark",
+    "Mishaps",
     "PartFile",
     "PictureOptions",
     "SegmentFacts",
@@ -55,10 +59,14 @@ __all__ = [
     "SegmentWriter",
     "SequenceFile",
     "SequenceWriter",
+    "Stretch",
+    "Verdict",
     "VideoFile",
     "VideoWriter",
     "Weight",
+    "Written",
     "check_container",
+    "check_conversion",
     "check_image_output",
     "check_output",
     "check_target",
@@ -84,6 +92,7 @@ __all__ = [
     "read_image",
     "rehearse",
     "software_versions",
+    "stamp_of",
     "stored_otherwise",
     "tick_of",
     "verify_video",

@@ -195,6 +195,15 @@ def _excuse(check: Check, found: Findings, written: Written) -> str | None:
         and 0 < found.match.missing + found.match.added <= 2 * found.failures
     ):
         return "what is shown of damaged packets depends on how they are decoded"
+    match = found.match
+    crowded = match.input_span < match.tick * match.input_frames
+    if (
+        check.kind in _PICTURES
+        and crowded
+        and match.input_frames == match.output_frames
+        and match.missing == match.added
+    ):
+        return "pictures follow each other more closely than the container counts"
     kind = _STREAM_OF.get(check.kind, check.kind)
     if check.kind in ("sync", "timing") and mishaps.moved.get(kind):
         return "packets with wrong timestamps were moved"

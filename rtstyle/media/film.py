@@ -4,7 +4,7 @@ its name only when it is whole."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rtstyle.errors import DiskFull, OutputError
+from rtstyle.media.acceptance import Verdict
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.companions import Companions, SourceCompanions
 from rtstyle.media.output import PartFile, is_disk_full, muxer_of
+from rtstyle.media.payload import Mishaps
 from rtstyle.media.pictures import add_pictures, shape_pixels
 from rtstyle.media.streams import literal_url
 from rtstyle.media.tracks import AnyPacket
@@ -79,6 +81,8 @@ class FilmFile:
         self.moved = 0
         """Ticks by which times in the film are less than in the source."""
         self.notes: list[str] = []
+        self.losses: tuple[str, ...] = ()
+        """What of the source is not in the finished film as it should be."""
         self._output, self._info, self._options = output, info, options
         self._source, self._start = source, start
         self._first = 0
@@ -140,12 +144,21 @@ class FilmFile:
         if self._companions is not None and time is not None:
             self._mux_others(self._companions.packets(time))
 
-    def complete(self, *, frames: int, last: int, shown_until: Fraction, cut: bool) -> None:
+    def complete(
+        self,
+        *,
+        frames: int,
+        last: int,
+        shown_until: Fraction,
+        cut: bool,
+        judge: Callable[[Path, Mishaps], Verdict] | None = None,
+    ) -> None:
         """Write all that is pending, close the file and check it by reading it back.
 
         ``frames`` were added, the last of them shown in the source at ``last`` ticks and in the
-        film until ``shown_until`` seconds; with ``cut`` everything ends there. Raises OutputError,
-        DiskFull.
+        film until ``shown_until`` seconds; with ``cut`` everything ends there. ``judge`` compares
+        the file with its source; without it only number and times of the pictures are checked.
+        Raises OutputError, DiskFull.
         """
         container = self.container
         try:
@@ -162,19 +175,31 @@ class FilmFile:
         try:
             muxer = muxer_of(self._output)
             self.notes.extend(shape_pixels(self._part.path, self._info, self._options, muxer))
-            self.notes.extend(
-                check_written(
-                    self._part,
-                    name=self._output.name,
-                    frames=frames,
-                    first=(self._first - self.moved) * self.tick,
-                    last=(last - self.moved) * self.tick,
+            if judge is None:
+                self.notes.extend(
+                    check_written(
+                        self._part,
+                        name=self._output.name,
+                        frames=frames,
+                        first=(self._first - self.moved) * self.tick,
+                        last=(last - self.moved) * self.tick,
+                    )
                 )
-            )
+            else:
+                beside = self._companions
+                mishaps = beside.mishaps if isinstance(beside, SourceCompanions) else Mishaps()
+                self._heed(judge(self._part.path, mishaps))
             if self._companions is not None:
                 self._companions.check(self._part.path)
         finally:
             self._release_companions()
+
+    def _heed(self, verdict: Verdict) -> None:
+        if not verdict.passed:
+            self._part.keep()
+            raise OutputError(verdict.refusal(self._output.name, self._part.path.name))
+        self.losses = verdict.losses
+        self.notes.extend(verdict.sentences)
 
     def place(self, frames: int) -> SinkReport:
         """Put the complete file under its name; raises OutputExists, DiskFull, OutputError."""

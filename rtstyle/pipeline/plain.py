@@ -24,6 +24,7 @@ class PlainWork:
     frames = 0
     """Frames that a later run could go on after."""
     notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
 
     def __init__(
         self,

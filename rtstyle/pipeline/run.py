@@ -16,7 +16,7 @@ from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
 from rtstyle.pipeline.plain import PlainWork
 from rtstyle.pipeline.segments import SEGMENT_FRAMES
-from rtstyle.pipeline.stats import Progress
+from rtstyle.pipeline.stats import Progress, ProgressMeter
 from rtstyle.pipeline.work import Work, asked_of
 from rtstyle.types import (
     DEFAULT_LIMITS,
@@ -59,6 +59,7 @@ def stylize_video(
     resume: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[Progress], None] | None = None,
+    checking: Callable[[Progress], None] | None = None,
     on_backend: Callable[[BackendInfo], None] | None = None,
     stylizer: Stylizer | None = None,
     keep_partial: bool = True,
@@ -82,8 +83,11 @@ def stylize_video(
     may be such a pattern too: its folder is made where it is missing, ``quality`` is then that of
     JPEG or WebP (1..100, larger is better), and ``timestamps.txt`` keeps the times.
 
-    ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
-    calling thread; whatever they raise ends the run.
+    The finished film is compared with its source, as ``verify_video`` does, before it gets its
+    name: pictures or sound that are lost or moved refuse it, and it is kept as ``<name>.part``.
+
+    ``on_backend`` hears once which backend runs, ``progress`` after every frame, ``checking`` how
+    far the finished film is compared, all in the calling thread; whatever they raise ends the run.
 
     Pictures are encoded in segments of ``segment_frames``, kept beside the output in
     ``<name>.parts`` until the film is put together. Whatever ends the run before, the same call
@@ -131,6 +135,7 @@ def stylize_video(
             resume=resume,
             limits=limits,
             segment_frames=segment_frames,
+            checking=None if checking is None else _metered(checking),
         )
     else:
         work = PlainWork(
@@ -202,8 +207,19 @@ def stylize_video(
             "encode": stats.encode.busy_seconds,
         },
         notes=(*losses, *work.notes, *repairs(work.health), *written.notes),
-        finished_with_loss=bool(losses),
+        finished_with_loss=bool(losses or work.losses),
     )
+
+
+def _metered(checking: Callable[[Progress], None]) -> Callable[[int, int | None], None]:
+    meter: ProgressMeter | None = None
+
+    def told(frames: int, expected: int | None) -> None:
+        nonlocal meter
+        meter = meter or ProgressMeter(expected)
+        checking(meter.at(frames))
+
+    return told
 
 
 def _interrupted(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,16 +18,22 @@ from rtstyle.media import (
     EncodeOptions,
     FilmFile,
     Mark,
+    Mishaps,
     PartFile,
     SegmentFacts,
     SegmentFile,
     SegmentJoiner,
+    Stretch,
+    Verdict,
     VideoFile,
+    Written,
+    check_conversion,
     choose_encoder,
     muxer_of,
     open_video,
     rehearse,
     software_versions,
+    stamp_of,
     stored_otherwise,
     tick_of,
 )
@@ -65,20 +72,26 @@ class Work:
         resume: bool,
         limits: Limits,
         segment_frames: int,
+        checking: Callable[[int, int | None], None] | None,
     ) -> None:
-        """Raises OutputExists where an earlier run's segments would be lost, OutputError where
+        """``checking`` hears how many pictures of the finished film were checked, and of how many.
+
+        Raises OutputExists where an earlier run's segments would be lost, OutputError where
         another run writes the same output, and what open_video raises."""
         self._source, self._output, self._options = source, output, options
         self._muxer = muxer_of(output)
         self._start, self._end, self._limits = start, end, limits
         self._deinterlace = deinterlace
-        self._resume, self._every = resume, segment_frames
+        self._resume, self._every, self._checking = resume, segment_frames, checking
+        self._stamp = stamp_of(source)
         self.journal = Journal(output)
         if not resume and not overwrite:
             self.journal.check()
         self._video = self._open(None)
         self.shown_until = Fraction(0)
         """Seconds of the source's clock at which the last frame of a finished film ends."""
+        self.losses: tuple[str, ...] = ()
+        """What of the source is not in the finished film as it should be."""
         self._tail: tuple[SegmentFile, SegmentFacts] | None = None
         self._film: FilmFile | None = None
         try:
@@ -199,6 +212,7 @@ class Work:
             frames = self._join(self._pieces(), index_first=False)
         assert self._film is not None
         report = self._film.place(frames)
+        self.losses = self._film.losses
         self.shown_until = self.journal.done[-1].facts.end * tick_of(self.info)
         self.journal.remove()
         return report
@@ -261,13 +275,45 @@ class Work:
             joiner.add(file)
             if mover is not None:
                 mover()
+        shown_until = (facts[-1].end - film.moved) * film.tick
         film.complete(
             frames=frames,
             last=facts[-1].last,
-            shown_until=(facts[-1].end - film.moved) * film.tick,
+            shown_until=shown_until,
             cut=cut,
+            judge=partial(self._judge, film, frames, shown_until if cut else None),
         )
         return frames
+
+    def _judge(
+        self,
+        film: FilmFile,
+        frames: int,
+        ends: Fraction | None,
+        path: Path,
+        mishaps: Mishaps,
+    ) -> Verdict:
+        """Compare the film with its source; ``ends``: seconds at which it was cut short."""
+        info = self.info
+        moved, zero = film.moved * film.tick, info.start_pts * info.time_base
+        written = Written(
+            info=info,
+            frames=frames,
+            options=self._options,
+            moved=moved,
+            stretch=Stretch(self._start, self._end, most=None if ends is None else frames),
+            sound_ends=None if ends is None else ends + moved - zero,
+            mishaps=mishaps,
+            stamp=self._stamp,
+        )
+        return check_conversion(
+            self._source,
+            path,
+            self._output,
+            written,
+            limits=self._limits,
+            progress=self._checking,
+        )
 
     def _open(self, after: Mark | None) -> VideoFile:
         return open_video(

@@ -170,11 +170,19 @@ class _Worker:
         if self._stylizer is not None:
             options["style"] = None
         self._told_at = -_PROGRESS_SECONDS
-        return Finished(stylize_video(job.source, job.target, progress=self._tell, **options))
+        report = stylize_video(
+            job.source, job.target, progress=self._tell, checking=self._go_on, **options
+        )
+        return Finished(report)
 
-    def _tell(self, now: Progress) -> None:
+    def _go_on(self, now: Progress) -> None:
+        """End what nobody wants any more; how far a check is, is not told."""
+        del now
         if self._orders.gone.is_set():
             raise KeyboardInterrupt
+
+    def _tell(self, now: Progress) -> None:
+        self._go_on(now)
         if now.seconds - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = now.seconds
             self._say(now)
