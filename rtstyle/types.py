@@ -15,6 +15,12 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 """uint8 RGB: ``(H, W, 3)`` for one picture, ``(N, H, W, 3)`` for a batch."""
 
+DeepPixels = npt.NDArray[np.uint16]
+"""uint16 RGB of the same shapes: 0 is black and 65535 white, whatever the source's depth."""
+
+AnyPixels = npt.NDArray[np.uint8 | np.uint16]
+"""Either; all pictures of one source are alike."""
+
 UNSPECIFIED = 2
 """The code point of ITU-T H.273 for "unspecified" (matrix, primaries and transfer alike)."""
 
@@ -43,8 +49,9 @@ class Size:
 class Frame:
     """One picture and its place in time."""
 
-    pixels: Pixels
-    """uint8 ``(H, W, 3)`` RGB, upright."""
+    pixels: AnyPixels
+    """uint8 (0..255) or uint16 (0..65535) ``(H, W, 3)`` RGB, upright; uint16 only from a source
+    that was opened to give it."""
     pts: int
     """Presentation time in units of ``time_base``."""
     time_base: Fraction
@@ -57,8 +64,8 @@ class Frame:
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
             raise ValueError(f"pixels must be (H, W, 3), got {self.pixels.shape}")
-        if self.pixels.dtype != np.uint8:
-            raise TypeError(f"pixels must be uint8, got {self.pixels.dtype}")
+        if self.pixels.dtype not in (np.uint8, np.uint16):
+            raise TypeError(f"pixels must be uint8 or uint16, got {self.pixels.dtype}")
         if self.time_base <= 0:
             raise ValueError(f"time_base must be positive, got {self.time_base}")
 
@@ -116,10 +123,13 @@ class VideoInfo:
     pixel_aspect: Fraction
     """Width of a pixel over its height, of the upright picture; 1 where unknown."""
     colour: Colour
+    """What the frames mean as they are given: BT.709 where HDR was tone-mapped."""
     codec: str
     streams: tuple[StreamInfo, ...] = ()
     start_pts: int = 0
     """pts of the clip's first picture, in ``time_base``: the zero of a user's start and end."""
+    bits: int = 8
+    """Of the deepest component of a stored sample."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import click
 
 from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.errors import UsageError
+from rtstyle.media import HDR_MODES, BitDepth
 from rtstyle.styles import bundled_styles
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,6 +69,53 @@ def style_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def picture_options(command: F) -> F:
+    """Add --codec, --quality, --preset, --bit-depth and --hdr."""
+    for option in (
+        click.option(
+            "--hdr",
+            type=click.Choice(HDR_MODES),
+            default="tonemap",
+            show_default=True,
+            help="Make SDR (BT.709) of an HDR film (PQ, HLG), or refuse to convert it.",
+        ),
+        click.option(
+            "--bit-depth",
+            type=click.Choice(["auto", "8", "10"]),
+            default="auto",
+            show_default=True,
+            help="Bits a sample; auto is 10 for a film of more than 8, where the codec can.",
+        ),
+        click.option(
+            "--preset",
+            metavar="P",
+            help="The codec's own word for speed against size, such as veryfast or slow.",
+        ),
+        click.option(
+            "--quality",
+            type=int,
+            metavar="CRF",
+            help="Picture quality of the codec; lower is better and larger.  "
+            "[default: 18 for h264]",
+        ),
+        click.option(
+            "--codec",
+            type=click.Choice(["h264", "hevc", "av1", "ffv1"]),
+            default="h264",
+            show_default=True,
+            help="Picture codec; h264 plays everywhere, ffv1 is lossless.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def as_depth(word: str) -> BitDepth:
+    """The value of --bit-depth as EncodeOptions takes it."""
+    depths: dict[str, BitDepth] = {"8": 8, "10": 10}
+    return depths.get(word, "auto")
 
 
 def style_or_first(style: str | None) -> str:

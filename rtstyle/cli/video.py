@@ -15,7 +15,7 @@ import click
 
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.interrupt import interruptible
-from rtstyle.cli.options import parse_time, style_options, style_or_first
+from rtstyle.cli.options import as_depth, parse_time, picture_options, style_options, style_or_first
 from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
@@ -62,7 +62,8 @@ class Choice:
     net: dict[str, Any]
     """strength, backend and precision."""
     encoding: dict[str, Any]
-    """codec, quality, preset and audio."""
+    """codec, quality, preset, audio, subtitles and bit depth."""
+    hdr: str
     start: Fraction | None
     end: Fraction | None
 
@@ -83,24 +84,7 @@ class Choice:
     "(made if it is not there) for several films or a folder of them. With --preview a picture.",
 )
 @style_options
-@click.option(
-    "--codec",
-    type=click.Choice(["h264", "hevc", "av1", "ffv1"]),
-    default="h264",
-    show_default=True,
-    help="Picture codec; h264 plays everywhere, ffv1 is lossless.",
-)
-@click.option(
-    "--quality",
-    type=int,
-    metavar="CRF",
-    help="Picture quality of the codec; lower is better and larger.  [default: 18 for h264]",
-)
-@click.option(
-    "--preset",
-    metavar="P",
-    help="The codec's own word for speed against size, such as veryfast or slow.",
-)
+@picture_options
 @click.option(
     "--audio",
     type=click.Choice(["copy", "aac", "none"]),
@@ -163,6 +147,8 @@ def video(
     codec: str,
     quality: int | None,
     preset: str | None,
+    bit_depth: str,
+    hdr: str,
     audio: str,
     subtitles: str,
     start: Fraction | None,
@@ -195,7 +181,9 @@ def video(
             "preset": preset,
             "audio": audio,
             "subtitles": subtitles,
+            "bit_depth": as_depth(bit_depth),
         },
+        hdr=hdr,
         start=start,
         end=end,
     )
@@ -258,6 +246,7 @@ def _one(
             choice.style,
             **choice.net,
             **choice.encoding,
+            hdr=choice.hdr,
             start=choice.start,
             end=choice.end,
             overwrite=overwrite,
@@ -323,6 +312,7 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
                 style=choice.style if stylizer is None else None,
                 **choice.net,
                 **choice.encoding,
+                hdr=choice.hdr,
                 start=choice.start,
                 end=choice.end,
                 overwrite=overwrite,
@@ -349,6 +339,7 @@ def _preview(
                 style=choice.style,
                 **choice.net,
                 **choice.encoding,
+                hdr=choice.hdr,
                 container=container,
                 start=choice.start,
                 end=choice.end,

@@ -22,6 +22,7 @@ from rtstyle.errors import UsageError
 from rtstyle.media.colour import bits_per_sample, has_alpha
 from rtstyle.media.decode import Decoder
 from rtstyle.media.file import open_video
+from rtstyle.media.hdr import SDR, hdr_name, is_hdr
 from rtstyle.media.inventory import (
     Pair,
     can_hold,
@@ -194,6 +195,9 @@ def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
     if as_rgb:
         # RGB has neither matrix nor range.
         facts = facts[:2]
+    if is_hdr(one.colour) and not is_hdr(other.colour) and other.colour.primaries == SDR.primaries:
+        found = f"HDR ({hdr_name(one.colour)}) made SDR: {', '.join(now for _, now in facts)}"
+        return Check("colour", False, found, required=other.colour.transfer != SDR.transfer)
     wrong = [f"{was} to {now}" for was, now in facts if was != now]
     return Check("colour", not wrong, ", ".join(wrong or [was for was, _ in facts]))
 
@@ -211,7 +215,7 @@ def _colour_words(colour: Colour) -> tuple[str, str, str, str]:
 
 def _first_picture(path: Path, limits: Limits) -> tuple[VideoInfo, VideoFrame, bool]:
     """What is known of it, itself, and whether it can be transparent."""
-    with open_video(path, limits=limits) as video:
+    with open_video(path, limits=limits, hdr="keep") as video:
         info = video.info
     with open_container(path, max_pixels=limits.max_pixels) as container:
         stream = pick_video(container, shown(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +16,11 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
-from rtstyle.media.colour import ToRgb, bits_per_sample, colour_of, has_alpha, resolve_colour
+from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
+from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.decode import Decoder
+from rtstyle.media.hdr import SDR, hdr_name, is_hdr, is_ictcp, said_hdr
+from rtstyle.media.read import PixelReader
 from rtstyle.media.streams import (
     duration_seconds,
     list_streams,
@@ -28,10 +31,10 @@ from rtstyle.media.streams import (
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import (
     DEFAULT_LIMITS,
+    AnyPixels,
     Colour,
     Frame,
     Limits,
-    Pixels,
     Size,
     SourceHealth,
     VideoInfo,
@@ -49,14 +52,20 @@ def open_video(
     start: Fraction | None = None,
     end: Fraction | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    deep: bool = False,
+    hdr: str = "tonemap",
 ) -> VideoFile:
     """Open a video file and decode its first picture.
 
     ``start`` and ``end`` are seconds on the clip's own timeline, whose zero is its first picture;
-    frames with ``start <= t < end`` are given. Raises NotAVideo, NoVideoStream, CorruptInput,
-    LimitExceeded, and UsageError for a range that cannot hold a frame.
+    frames with ``start <= t < end`` are given. With ``deep``, frames of a source that has more than
+    8 bits a sample are uint16; else all are uint8. ``hdr`` says what becomes of PQ and HLG:
+    ``tonemap`` gives BT.709, ``keep`` the code values as they are, ``refuse`` raises InputError.
+
+    Raises NotAVideo, NoVideoStream, CorruptInput, LimitExceeded, InputError for colours that cannot
+    be converted, and UsageError for a range that cannot hold a frame.
     """
-    return VideoFile(path, start=start, end=end, limits=limits)
+    return VideoFile(path, start=start, end=end, limits=limits, deep=deep, hdr=hdr)
 
 
 class VideoFile:
@@ -74,13 +83,15 @@ class VideoFile:
         start: Fraction | None = None,
         end: Fraction | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        deep: bool = False,
+        hdr: str = "tonemap",
     ) -> None:
         _check_range(start, end)
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._notes: list[str] = []
         self._size_changed = False
-        self._to_rgb = ToRgb()
+        self._deep, self._hdr = deep, hdr
         self._frames: Generator[Frame, None, None] | None = None
         self._pictures: Generator[VideoFrame, None, None] | None = None
         self._container: InputContainer | None = open_container(path, max_pixels=limits.max_pixels)
@@ -112,6 +123,7 @@ class VideoFile:
             )
         self._stored = Size(first.width, first.height)
         self._info = _describe(container, stream, first)
+        self._reader = self._choose_reader(first)
         self._timeline = Timeline(self._info.time_base, self._info.average_rate)
         self._note_losses(first)
         self._frames = self._iterate(first)
@@ -192,8 +204,26 @@ class VideoFile:
                 self._timeline.skip()
             yield picture, self._timeline.place(picture.pts)
 
-    def _upright(self, picture: VideoFrame, seconds: Fraction) -> Pixels:
-        pixels = self._to_rgb(picture, self._info.colour)
+    def _choose_reader(self, first: VideoFrame) -> PixelReader:
+        """What makes pixels of this file's pictures; from here on ``info`` says what they mean."""
+        stored, maps = self._info.colour, False
+        if is_ictcp(colour_of(first)) and self._hdr != "keep":
+            raise InputError(
+                f"{self._name}: its colours are stored as ICtCp (Dolby Vision), which cannot be "
+                "converted; make a PQ, HLG or SDR version of it first"
+            )
+        if is_hdr(stored) and self._hdr == "refuse":
+            raise InputError(
+                f"{self._name}: it is HDR ({hdr_name(stored)}); allow --hdr tonemap to make it SDR"
+            )
+        if is_hdr(stored) and self._hdr == "tonemap":
+            self._info, maps = replace(self._info, colour=SDR), True
+        reader = PixelReader(first, stored, deep=self._deep, tone_map=maps)
+        self._notes.extend(reader.notes)
+        return reader
+
+    def _upright(self, picture: VideoFrame, seconds: Fraction) -> AnyPixels:
+        pixels = self._reader(picture)
         size = Size(picture.width, picture.height)
         if size != self._stored:
             self._note_change(
@@ -202,7 +232,7 @@ class VideoFile:
             )
             pixels = _letterbox(pixels, self._stored)
         turn = _TURNS.get(self._info.rotation)
-        return pixels if turn is None else cast(Pixels, cv2.rotate(pixels, turn))
+        return pixels if turn is None else cast(AnyPixels, cv2.rotate(pixels, turn))
 
     def _check_length(self, index: int, seconds: Fraction) -> None:
         limits = self._limits
@@ -216,9 +246,6 @@ class VideoFile:
             )
 
     def _note_losses(self, first: VideoFrame) -> None:
-        bits = bits_per_sample(first)
-        if bits > 8:
-            self._notes.append(f"the source has {bits} bits a sample; it is read with 8")
         if has_alpha(first):
             self._notes.append("the source's transparency is ignored")
 
@@ -256,6 +283,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
         codec=stream.codec_context.name,
         streams=list_streams(container),
         start_pts=first.pts or 0,
+        bits=bits_per_sample(first),
     )
 
 
@@ -275,17 +303,19 @@ def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
         transfer=either(own.transfer, context.color_trc),
         full_range=full,
     )
+    if is_hdr(said):
+        said = said_hdr(said)
     return resolve_colour(said, Size(first.width, first.height))
 
 
-def _letterbox(pixels: Pixels, size: Size) -> Pixels:
+def _letterbox(pixels: AnyPixels, size: Size) -> AnyPixels:
     """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
     height, width = pixels.shape[:2]
     scale = min(Fraction(size.width, width), Fraction(size.height, height))
     inner = Size(max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     fitted = cv2.resize(pixels, (inner.width, inner.height), interpolation=method)
-    canvas = np.zeros((size.height, size.width, 3), np.uint8)
+    canvas = np.zeros((size.height, size.width, 3), pixels.dtype)
     top, left = (size.height - inner.height) // 2, (size.width - inner.width) // 2
     canvas[top : top + inner.height, left : left + inner.width] = fitted
     return canvas

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import av
 from av.codec.context import ThreadType
 from av.container import OutputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtstyle.errors import EncoderUnavailable
-from rtstyle.media.codecs import CODECS, EncodeOptions, open_encoder, pixel_format
+from rtstyle.media.codecs import (
+    CODECS,
+    EncodeOptions,
+    open_encoder,
+    pixel_format,
+    with_ten_bits,
+)
 from rtstyle.media.colour import FromRgb, resolve_colour
-from rtstyle.types import VideoInfo
+from rtstyle.media.deep import FromDeepRgb, to_bytes
+from rtstyle.types import AnyPixels, Colour, Size, VideoInfo
 
 _MAX_AV1_RATE = Fraction(240)
 _LEAST_AV1_SIDE = 32
@@ -20,6 +29,9 @@ _LEAST_AV1_SIDE = 32
 _MATRIX_RGB = 0
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
+
+ToPicture = Callable[[AnyPixels], VideoFrame]
+"""``(H, W, 3)`` RGB into a picture that the encoder takes."""
 
 
 def add_pictures(
@@ -29,7 +41,7 @@ def add_pictures(
     *,
     tick: Fraction,
     name: str,
-) -> tuple[VideoStream, FromRgb]:
+) -> tuple[VideoStream, ToPicture]:
     """Add the stream and open its encoder, and give what turns RGB into what it takes.
 
     ``tick``: seconds in which its times are counted; ``name``: the output's, for messages.
@@ -47,11 +59,11 @@ def add_pictures(
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.width, context.height = size.width, size.height
-    context.pix_fmt = pixel_format(codec.name, size)
+    context.pix_fmt = pixel_format(codec.name, size, options.bits_for(info.bits))
     context.time_base = tick
     context.sample_aspect_ratio = info.pixel_aspect
     context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-    if context.pix_fmt == "bgr0":
+    if codec.name == "ffv1":
         context.colorspace, context.color_range = _MATRIX_RGB, 2
     else:
         context.colorspace = colour.matrix
@@ -71,14 +83,37 @@ def add_pictures(
         open_encoder(context)
     except (av.FFmpegError, ValueError):
         raise refused from None
-    return stream, FromRgb(context.pix_fmt or "yuv420p", colour)
+    return stream, _converter(context.pix_fmt, options.bits_for(info.bits), colour)
+
+
+def _converter(pixel_format: str, bits: int, colour: Colour) -> ToPicture:
+    if bits > 8:
+        return FromDeepRgb(pixel_format, colour)
+    shallow = FromRgb(pixel_format, colour)
+    return lambda pixels: shallow(to_bytes(pixels))
 
 
 def stored_otherwise(info: VideoInfo, options: EncodeOptions) -> tuple[str, ...]:
-    """A sentence where pictures are stored in a way that a viewer might notice."""
-    if pixel_format(options.codec, info.size) != "yuv444p":
-        return ()
-    return (
-        f"the size {info.size} is odd and kept exactly, so {options.codec} stores 4:4:4 colour, "
-        "which some players do not show",
-    )
+    """A sentence for each way in which pictures are stored that a viewer might notice."""
+    notes = []
+    bits = options.bits_for(info.bits)
+    stored = pixel_format(options.codec, info.size, bits)
+    even = Size(info.size.width + info.size.width % 2, info.size.height + info.size.height % 2)
+    if stored != pixel_format(options.codec, even, bits):
+        notes.append(
+            f"the size {info.size} is odd and kept exactly, so {options.codec} stores 4:4:4 "
+            "colour, which some players do not show"
+        )
+    if options.bit_depth == "auto" and bits < min(info.bits, 10):
+        notes.append(
+            f"{options.codec} stores 8 of the source's {info.bits} bits a sample; "
+            f"use --codec {with_ten_bits()} to keep them"
+        )
+    elif options.bit_depth != 8 and bits < info.bits:
+        notes.append(f"{bits} of the source's {info.bits} bits a sample are stored")
+    if options.bit_depth == "auto" and options.codec == "h264" and bits > 8:
+        notes.append(
+            "h264 with 10 bits a sample, as the source has, does not play everywhere; "
+            "use --bit-depth 8, or --codec hevc, where it must"
+        )
+    return tuple(notes)

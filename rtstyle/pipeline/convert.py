@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from rtstyle.media.sink import FrameSink
 from rtstyle.pipeline.stage import StageClosedError, prefetch
 from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
-from rtstyle.types import Frame, Pixels
+from rtstyle.types import AnyPixels, Frame
 
 QUEUE_DEPTH = 4
 """Frames that wait before the net and before the encoder: enough to bridge the encoder's uneven
@@ -34,7 +35,7 @@ class ConversionStats:
 def convert(
     source: Iterable[Frame],
     sink: FrameSink,
-    paint: Callable[[Pixels], Pixels],
+    paint: Callable[[Any], AnyPixels],
     *,
     batch: int = 1,
     stats: ConversionStats,
@@ -44,7 +45,8 @@ def convert(
 ) -> bool:
     """Write every frame of ``source`` into ``sink``, painted; False where ``stop`` ended it early.
 
-    ``paint`` takes and gives uint8 ``(N, H, W, 3)`` RGB, N being ``batch`` but for the last.
+    ``paint`` takes and gives uint8 or uint16 ``(N, H, W, 3)`` RGB, N being ``batch`` but for the
+    last.
 
     Decoding and painting run in threads of their own. Encoding runs in the calling thread: it is
     the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
@@ -75,7 +77,10 @@ def convert(
 
 
 def _painted(
-    frames: Iterable[Frame], paint: Callable[[Pixels], Pixels], stats: StageStats, batch: int
+    frames: Iterable[Frame],
+    paint: Callable[[Any], AnyPixels],
+    stats: StageStats,
+    batch: int,
 ) -> Iterator[Frame]:
     iterator = iter(frames)
     while group := list(islice(iterator, batch)):

@@ -18,6 +18,7 @@ import numpy as np
 from rtstyle.backends import Stylizer
 from rtstyle.errors import UsageError
 from rtstyle.media import (
+    BitDepth,
     EncodeOptions,
     VideoFile,
     VideoWriter,
@@ -26,12 +27,21 @@ from rtstyle.media import (
     ending_for,
     measure_extent,
     open_video,
+    to_bytes,
     weigh,
 )
 from rtstyle.pipeline.brush import Brush, Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.run import Seconds, checked_range, expected_frames
-from rtstyle.types import DEFAULT_LIMITS, BackendInfo, Frame, Limits, Pixels, VideoInfo
+from rtstyle.types import (
+    DEFAULT_LIMITS,
+    AnyPixels,
+    BackendInfo,
+    Frame,
+    Limits,
+    Pixels,
+    VideoInfo,
+)
 
 _MARGIN = Fraction(1, 10)
 """The share of the film at either end that is not looked at: titles and credits."""
@@ -108,6 +118,7 @@ class _Job:
     finish: Fraction | None
     frames: int
     width: int
+    hdr: str
 
 
 def preview_video(
@@ -123,6 +134,8 @@ def preview_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    bit_depth: BitDepth = "auto",
+    hdr: str = "tonemap",
     container: str | None = None,
     start: Seconds | None = None,
     end: Seconds | None = None,
@@ -144,14 +157,19 @@ def preview_video(
     source = Path(source)
     if count < 1:
         raise UsageError(f"a preview needs at least one picture, got {count}")
-    check_choice(strength=strength, backend=backend, precision=precision)
+    check_choice(strength=strength, backend=backend, precision=precision, hdr=hdr)
     begin, finish = checked_range(start, end)
     options = EncodeOptions(
-        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+        codec=codec,
+        quality=quality,
+        preset=preset,
+        audio=audio,
+        subtitles=subtitles,
+        bit_depth=bit_depth,
     )
     target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
     check_container(target, options)
-    with open_video(source, limits=limits) as video:
+    with open_video(source, limits=limits, hdr=hdr) as video:
         info = video.info
     frames, length = _extent(source, info, begin, finish)
     first = begin or Fraction(0)
@@ -167,7 +185,7 @@ def preview_video(
             on_backend(where)
         brush.warm_up(info.size, batch=brush.batch_for(info.size))
         run = max(_SHORTEST_RUN, min(_LONGEST_RUN, _MOST_FRAMES // count))
-        job = _Job(source, Path(folder, target), options, limits, first, finish, run, width)
+        job = _Job(source, Path(folder, target), options, limits, first, finish, run, width, hdr)
         for done, at in enumerate(_places(first, length, count), 1):
             _sample(job, at, brush, samples, moments)
             if progress is not None:
@@ -219,10 +237,10 @@ def _sample(
         seconds = first.seconds - clock_start
         stats, painted = ConversionStats(), list[Pixels]()
 
-        def paint(batch: Pixels) -> Pixels:
+        def paint(batch: AnyPixels) -> AnyPixels:
             result = brush(batch)
             if not painted:
-                painted.append(_at_most(result[0], job.width))
+                painted.append(_at_most(to_bytes(result[0]), job.width))
             return result
 
         with VideoWriter(
@@ -262,7 +280,12 @@ def _frames_from(job: _Job, at: Fraction) -> Iterator[tuple[VideoFile, Frame, It
     while True:
         place = max(job.begin, at - back)
         with open_video(
-            job.source, start=place or None, end=job.finish, limits=job.limits
+            job.source,
+            start=place or None,
+            end=job.finish,
+            limits=job.limits,
+            deep=job.options.keeps_depth,
+            hdr=job.hdr,
         ) as video:
             frames = iter(video)
             try:

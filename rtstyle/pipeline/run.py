@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video
+from rtstyle.media import BitDepth, EncodeOptions, VideoWriter, check_output, open_video
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.interrupt import stop_on_interrupt
@@ -47,6 +47,8 @@ def stylize_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    bit_depth: BitDepth = "auto",
+    hdr: str = "tonemap",
     start: Seconds | None = None,
     end: Seconds | None = None,
     overwrite: bool = False,
@@ -63,9 +65,11 @@ def stylize_video(
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
     0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
     better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
-    copy or none. ``start`` and ``end`` are seconds from the source's first picture; frames with
-    start <= t < end are taken. Chapters, covers, attachments and tags are kept as far as the
-    container can hold them; a note names what it cannot.
+    copy or none. ``bit_depth`` is 8, 10 or ``auto``, as the source has; ``hdr`` says whether PQ
+    and HLG are tone-mapped to BT.709 (``tonemap``) or an error (``refuse``). ``start`` and ``end``
+    are seconds from the source's first picture; frames with start <= t < end are taken. Chapters,
+    covers, attachments and tags are kept as far as the container can hold them; a note names what
+    it cannot.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
@@ -82,15 +86,22 @@ def stylize_video(
     of the output, and an existing file there as it was.
     """
     source, output = Path(source), Path(output)
-    check_choice(strength=strength, backend=backend, precision=precision)
+    check_choice(strength=strength, backend=backend, precision=precision, hdr=hdr)
     begin, finish = checked_range(start, end)
     options = EncodeOptions(
-        codec=codec, quality=quality, preset=preset, audio=audio, subtitles=subtitles
+        codec=codec,
+        quality=quality,
+        preset=preset,
+        audio=audio,
+        subtitles=subtitles,
+        bit_depth=bit_depth,
     )
     check_output(output, source=source, overwrite=overwrite, options=options)
     stats = ConversionStats()
     with (
-        open_video(source, start=begin, end=finish, limits=limits) as video,
+        open_video(
+            source, start=begin, end=finish, limits=limits, deep=options.keeps_depth, hdr=hdr
+        ) as video,
         open_brush(
             style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
         ) as brush,
@@ -154,7 +165,12 @@ def stylize_video(
             "stylize": stats.stylize.busy_seconds,
             "encode": stats.encode.busy_seconds,
         },
-        notes=(*losses, *repairs(video.health), *written.notes),
+        notes=(
+            *losses,
+            *repairs(video.health),
+            *brush.notes_on(video.info, options),
+            *written.notes,
+        ),
         finished_with_loss=bool(losses),
     )
 

@@ -13,7 +13,7 @@ import pytest
 
 from rtstyle.media import EncodeOptions, VideoWriter, open_video
 from rtstyle.media.colour import FromRgb, ToRgb, resolve_colour
-from rtstyle.types import Colour, Pixels, Size
+from rtstyle.types import AnyPixels, Colour, Pixels, Size
 from tests.clips import make_clip, moving_picture, read_frames
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)}
@@ -64,7 +64,7 @@ def make_frame(rgb: Pixels, pixel_format: str, matrix: int, full: bool) -> av.Vi
     return frame
 
 
-def difference(one: Pixels, other: Pixels) -> float:
+def difference(one: AnyPixels, other: AnyPixels) -> float:
     return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
