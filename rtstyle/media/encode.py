@@ -23,7 +23,7 @@ from rtstyle.media.output import (
     is_disk_full,
     muxer_of,
 )
-from rtstyle.media.pictures import add_pictures, stored_otherwise
+from rtstyle.media.pictures import add_pictures, mend_order, stored_otherwise
 from rtstyle.media.streams import literal_url
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.media.trial import close_quietly
@@ -281,6 +281,7 @@ class VideoWriter:
         holds back whatever runs ahead.
         """
         for packet in packets:
+            mend_order(packet, self._options, self._count)
             if packet.pts is not None:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
             time = None if packet.dts is None else packet.dts * packet.time_base

@@ -2,9 +2,9 @@
 
 Light is counted in cd/m². Diffuse white of HDR, 203 cd/m² (ITU-R BT.2408, table 1), is the most an
 SDR picture shows; the EETF of ITU-R BT.2390 (5.4.1) leaves what is darker than its knee as it is
-and bends the rest, highlights included, into what is left. It is applied to the largest of R, G
+and bends the rest, highlights included, into what is left. Colours that BT.709 cannot hold are
+first drawn towards grey of their own luminance; then the curve is applied to the largest of R, G
 and B, which keeps hue and saturation of highlights where bending each of them would bleach them.
-Colours that BT.709 cannot hold are then drawn towards grey of their own luminance.
 
 All of it is one function of a pixel, tabulated once as a cube over the coded R'G'B'.
 """
@@ -168,21 +168,19 @@ def tone_map(code: Light, colour: Colour, peak: float) -> Light:
         light = hlg_light(code, (red, green, blue))
     else:
         light = pq_light(code)
+    to_sdr = _xyz_from_rgb(1)
+    light = _held(light @ (np.linalg.inv(to_sdr) @ to_xyz).T, to_sdr[1])
     largest = np.maximum(light.max(axis=-1, keepdims=True), 1e-9)
     light = light * (eetf(largest, peak) / largest) / WHITE
-    narrow = np.linalg.inv(_xyz_from_rgb(1))
-    inside = _held(light @ (narrow @ to_xyz).T, np.array(_xyz_from_rgb(1)[1]))
-    return np.power(inside, 1 / _SDR_GAMMA)
+    return cast(Light, np.power(np.clip(light, 0, 1), 1 / _SDR_GAMMA))
 
 
 def _held(light: Light, luma: Light) -> Light:
-    """Colours outside 0..1 drawn towards grey of their luminance, until they are inside."""
-    grey = np.clip((light @ luma)[..., None], 0, 1)
-    apart = light - grey
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(apart < 0, grey / -apart, np.where(apart > 0, (1 - grey) / apart, 1.0))
-    share = np.clip(room.min(axis=-1, keepdims=True), 0, 1)
-    return cast(Light, np.clip(grey + share * apart, 0, 1))
+    """Colours of which a component is below zero, drawn towards grey of their luminance."""
+    grey = (light @ luma)[..., None]
+    least = light.min(axis=-1, keepdims=True)
+    share = np.where(least < 0, grey / np.maximum(grey - least, 1e-12), 1.0)
+    return cast(Light, np.maximum(grey + share * (light - grey), 0))
 
 
 def _xyz_from_rgb(primaries: int) -> Light:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 from av.codec.context import ThreadType
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -29,6 +30,7 @@ _LEAST_AV1_SIDE = 32
 _MATRIX_RGB = 0
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
+_X265_DELAY = 2
 
 ToPicture = Callable[[AnyPixels], VideoFrame]
 """``(H, W, 3)`` RGB into a picture that the encoder takes."""
@@ -84,6 +86,13 @@ def add_pictures(
     except (av.FFmpegError, ValueError):
         raise refused from None
     return stream, _converter(context.pix_fmt, options.bits_for(info.bits), colour)
+
+
+def mend_order(packet: Packet[VideoStream], options: EncodeOptions, frames: int) -> None:
+    """Give a picture of a clip of ``frames`` so far the decoding time that x265 leaves to chance:
+    it sets the delay of the first ones with the third."""
+    if options.codec == "hevc" and frames <= _X265_DELAY:
+        packet.dts = packet.pts
 
 
 def _converter(pixel_format: str, bits: int, colour: Colour) -> ToPicture:
