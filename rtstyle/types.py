@@ -116,6 +116,7 @@ class VideoInfo:
     average_rate: Fraction | None
     """Frames a second; None where unknown. For display and rate control only."""
     frames_in_header: int | None
+    """Of those that are shown; None where the header does not say."""
     duration_in_header: Fraction | None
     """Seconds."""
     rotation: int
@@ -128,6 +129,8 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...] = ()
     start_pts: int = 0
     """pts of the clip's first picture, in ``time_base``: the zero of a user's start and end."""
+    frames_hidden: int = 0
+    """How many more the file holds that no player shows, since they lie outside its edits."""
     bits: int = 8
     """Of the deepest component of a stored sample."""
 

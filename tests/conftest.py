@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -50,25 +48,6 @@ def _open_files() -> set[str]:
         if target.startswith("/") and not target.startswith(("/dev/", "/proc/", "/sys/")):
             names.add(target)
     return names
-
-
-@pytest.fixture(autouse=True)
-def plain_signal_stack() -> None:
-    """Take signals on the ordinary stack.
-
-    OpenVINO leaves a signal stack of its own with the thread that ran a net, also when the memory
-    is gone: the next Python signal handler of a later test would end the process.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.sigaltstack(ctypes.byref(_SignalStack(flags=_SS_DISABLE)), None)
-
-
-class _SignalStack(ctypes.Structure):
-    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
-
-
-_SS_DISABLE = 2
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of, says_out_of_memory
 from rtstyle.backends.processor import ProcessorFeatures, processor_features
+from rtstyle.backends.signal_stack import kept_signal_stack
 from rtstyle.errors import (
     BackendError,
     BackendOutOfMemory,
@@ -35,6 +36,7 @@ _KEPT_SIZES = 2
 _ONE, _MANY = "LATENCY", "THROUGHPUT"
 _MOST_AT_ONCE = 8
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_CAPABILITIES_KEY = "OPTIMIZATION_CAPABILITIES"
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 _TYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -226,9 +228,15 @@ def _core() -> openvino.Core:
     except Exception as error:
         raise _broken(error) from error
     try:
-        return module.Core()
+        core = module.Core()
+        # Asked for now, since the first question loads the plugin, which gives this thread a signal
+        # stack of its own and on release whatever the thread had before: after two plugins that
+        # would be the freed one of the first.
+        with kept_signal_stack():
+            core.get_property(DEVICE, _CAPABILITIES_KEY)
     except Exception as error:
         raise _broken(error) from error
+    return core
 
 
 def _broken(error: Exception) -> BackendUnavailable:
@@ -237,7 +245,7 @@ def _broken(error: Exception) -> BackendUnavailable:
 
 def _precisions(core: openvino.Core) -> tuple[str, ...]:
     try:
-        able = set(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+        able = set(core.get_property(DEVICE, _CAPABILITIES_KEY))
     except Exception as error:
         raise _broken(error) from error
     return tuple(name for name, capability in _CAPABILITIES.items() if capability in able)

@@ -11,12 +11,13 @@ import click
 
 from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.errors import UsageError
-from rtstyle.media import HDR_MODES, BitDepth
+from rtstyle.media import DEINTERLACE, HDR_MODES, BitDepth
 from rtstyle.styles import bundled_styles
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+_RATE = re.compile(r"\d{1,6}(?:\.\d{1,9}|/0*[1-9]\d{0,5})?")
 
 
 def parse_time(
@@ -34,6 +35,19 @@ def parse_time(
     if hours is not None and int(minutes or 0) >= 60:
         raise click.BadParameter(f"{value!r} is no time; minutes go up to 59", ctx, parameter)
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
+
+
+def parse_rate(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> Fraction | None:
+    """Callback of an option: frames a second as 24, 23.976 or 24000/1001."""
+    if value is None:
+        return None
+    if _RATE.fullmatch(value.strip()) is None:
+        raise click.BadParameter(
+            f"{value!r} is no rate; write 24, 23.976 or 24000/1001", ctx, parameter
+        )
+    return Fraction(value.strip())
 
 
 def style_options(command: F) -> F:
@@ -71,9 +85,21 @@ def style_options(command: F) -> F:
     return command
 
 
+def deinterlace_option(command: F) -> F:
+    """Add --deinterlace."""
+    return click.option(
+        "--deinterlace",
+        type=click.Choice(DEINTERLACE),
+        default="auto",
+        show_default=True,
+        help="Make whole pictures of interlaced frames, or leave their lines as they are.",
+    )(command)
+
+
 def picture_options(command: F) -> F:
-    """Add --codec, --quality, --preset, --bit-depth and --hdr."""
+    """Add --codec, --quality, --preset, --bit-depth, --hdr and --deinterlace."""
     for option in (
+        deinterlace_option,
         click.option(
             "--hdr",
             type=click.Choice(HDR_MODES),
@@ -106,6 +132,28 @@ def picture_options(command: F) -> F:
             default="h264",
             show_default=True,
             help="Picture codec; h264 plays everywhere, ffv1 is lossless.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def companion_options(command: F) -> F:
+    """Add --audio and --subtitles."""
+    for option in (
+        click.option(
+            "--subtitles",
+            type=click.Choice(["copy", "none"]),
+            default="copy",
+            show_default=True,
+            help="Keep the subtitles that OUTPUT's container can hold, or leave them out.",
+        ),
+        click.option(
+            "--audio",
+            type=click.Choice(["copy", "aac", "none"]),
+            default="copy",
+            show_default=True,
+            help="Keep the sound bit for bit, encode it anew as AAC, or leave it out.",
         ),
     ):
         command = option(command)

@@ -11,7 +11,7 @@ import click
 
 from rtstyle.cli.progress import span
 from rtstyle.cli.sheet import Cell, draw_sheet
-from rtstyle.media import check_image_output, write_image
+from rtstyle.media import check_image_output, is_sequence, write_image
 from rtstyle.pipeline import Estimate, Preview
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -31,7 +31,9 @@ def run_preview(
     ``preview`` is preview_video with its options given; ``settings`` names those that the size
     depends on. Without ``output`` the sheet is ``<stem>-preview.png`` in the current folder.
     """
-    sheet = output or Path(f"{source.stem}-preview.png")
+    # Numbered pictures are known by their folder.
+    stem = source.absolute().parent.name if is_sequence(source) else source.stem
+    sheet = output or Path(f"{stem}-preview.png")
     check_image_output(sheet, source=source, overwrite=overwrite)
     found = preview(source, count=count, progress=_counter(count))
     cells = [

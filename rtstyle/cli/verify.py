@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
+from fractions import Fraction
 from pathlib import Path
 
 import click
 
+from rtstyle.cli.options import parse_time
+from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
 from rtstyle.media import verify_video
+from rtstyle.pipeline.stats import ProgressMeter
 from rtstyle.types import Check, Fidelity
 
 _EPILOG = """\b
 Examples:
   rtstyle verify holiday.mp4 painted.mp4
   rtstyle verify film.avi painted.mkv --allow audio,depth
+  rtstyle verify film.mkv minute.mkv --start 1:00 --end 2:00
   rtstyle verify holiday.mp4 painted.mp4 --json
 
 
@@ -38,14 +44,38 @@ lost, 130 interrupted.
     help="Let these checks fail, by their names in the table without a number: audio, depth ...; "
     "can be given several times.",
 )
+@click.option(
+    "--start",
+    callback=parse_time,
+    metavar="TIME",
+    help="OUTPUT holds INPUT from here on: seconds or [HH:]MM:SS[.fff].",
+)
+@click.option(
+    "--end", callback=parse_time, metavar="TIME", help="OUTPUT holds INPUT up to this time of it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.pass_context
 def verify(
-    ctx: click.Context, *, source: Path, output: Path, allow: tuple[str, ...], as_json: bool
+    ctx: click.Context,
+    *,
+    source: Path,
+    output: Path,
+    allow: tuple[str, ...],
+    start: Fraction | None,
+    end: Fraction | None,
+    as_json: bool,
 ) -> None:
     """Prove from the files alone what of the video INPUT is in its conversion OUTPUT."""
     allowed = [name.strip() for names in allow for name in names.split(",")]
-    fidelity = verify_video(source, output, allow=allowed)
+    with ProgressDisplay(sys.stderr, label="checking") as display:
+        meter: ProgressMeter | None = None
+
+        def show(frames: int, expected: int | None) -> None:
+            nonlocal meter
+            meter = meter or ProgressMeter(expected)
+            display(meter.at(frames))
+
+        fidelity = verify_video(source, output, start=start, end=end, allow=allowed, progress=show)
     if as_json:
         click.echo(json.dumps(_plain(fidelity), indent=2, ensure_ascii=False))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,12 +14,21 @@ import click
 
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.interrupt import interruptible
-from rtstyle.cli.options import as_depth, parse_time, picture_options, style_options, style_or_first
+from rtstyle.cli.options import (
+    as_depth,
+    companion_options,
+    parse_rate,
+    parse_time,
+    picture_options,
+    style_options,
+    style_or_first,
+)
 from rtstyle.cli.preview import run_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
+from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
-from rtstyle.media import VIDEO_ENDINGS, EncodeOptions
+from rtstyle.media import EncodeOptions
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -39,15 +47,27 @@ Examples:
   rtstyle video film.mkv -o minute.mkv --start 1:00 --end 2:00
   rtstyle video films/ more.avi -o painted/ --skip-existing
   rtstyle video film.mkv --preview 8
+  rtstyle video film.mkv -o 'frames/%06d.png'
+  rtstyle video 'shot/%06d.png' -o shot.mp4 --fps 24
 
 
 With several films or a folder OUTPUT is a folder, and each film keeps its name and its place in the
 tree. A film that fails does not stop the others: failures are listed at the end, and the exit code
 is that of the first.
 
+Numbered pictures (PNG, JPEG, WebP, TIFF, BMP) are read and written by a pattern: %06d stands for a
+number padded to six digits. Beside them timestamps.txt (timestamp format v2) holds their times; it
+is written, and read where it is there, and can be INPUT itself. --quality is then that of JPEG or
+WebP, 1 to 100 (best) [default: 95]. After Ctrl-C what was done of frames/%06d.png lies in
+frames.partial; such a run cannot be resumed.
+
 Ctrl-C stops the run and keeps what was done, with its sound, beside OUTPUT: painted.partial.mp4
 for painted.mp4 (painted.partial-2.mp4 where that is taken, unless --overwrite is given). Ctrl-C
-a second time stops at once and keeps nothing. OUTPUT itself is there only once it is whole.
+a second time stops at once. OUTPUT itself is there only once it is whole.
+
+
+After Ctrl-C, a crash, a full disk or a power cut the same command with --resume goes on where the
+run was: what is done lies in painted.mp4.parts until the film is whole.
 
 Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost,
 130 interrupted.
@@ -62,10 +82,12 @@ class Choice:
     net: dict[str, Any]
     """strength, backend and precision."""
     encoding: dict[str, Any]
-    """codec, quality, preset, audio, subtitles and bit depth."""
+    """codec, quality, preset and audio."""
+    deinterlace: str
     hdr: str
     start: Fraction | None
     end: Fraction | None
+    resume: bool = False
 
     @property
     def options(self) -> EncodeOptions:
@@ -85,20 +107,7 @@ class Choice:
 )
 @style_options
 @picture_options
-@click.option(
-    "--audio",
-    type=click.Choice(["copy", "aac", "none"]),
-    default="copy",
-    show_default=True,
-    help="Keep the sound bit for bit, encode it anew as AAC, or leave it out.",
-)
-@click.option(
-    "--subtitles",
-    type=click.Choice(["copy", "none"]),
-    default="copy",
-    show_default=True,
-    help="Keep the subtitles that OUTPUT's container can hold, or leave them out.",
-)
+@companion_options
 @click.option(
     "--start",
     callback=parse_time,
@@ -109,11 +118,24 @@ class Choice:
     "--end", callback=parse_time, metavar="TIME", help="Stop before this time of the input."
 )
 @click.option(
+    "--fps",
+    callback=parse_rate,
+    metavar="N",
+    help="Frames a second of numbered pictures without times, as 24, 23.976 or 24000/1001.  "
+    "[default: 25]",
+)
+@click.option(
     "--container",
     type=click.Choice(CONTAINERS),
     help="Kind of the files in an output folder.  [default: as each film's, or mkv]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT (and the report) if it is there.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a run of the same command that was killed or stopped, behind the last part "
+    "that is whole. In an output folder, what is there already is left alone.",
+)
 @click.option(
     "--skip-existing",
     is_flag=True,
@@ -151,25 +173,30 @@ def video(
     hdr: str,
     audio: str,
     subtitles: str,
+    deinterlace: str,
     start: Fraction | None,
     end: Fraction | None,
+    fps: Fraction | None,
     container: str | None,
     overwrite: bool,
     skip_existing: bool,
+    resume: bool,
     preview_count: int | None,
     report_file: Path | None,
 ) -> None:
     """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)
+    check_pictures(sources, output, preview=preview_count is not None, fps=fps is not None)
     many = preview_count is None and output is not None and means_folder(sources, output)
     if preview_count is not None and len(sources) > 1:
         raise UsageError("--preview looks at one film; name one")
-    _check_together(
+    check_together(
         many=many,
         preview=preview_count is not None,
         container=container is not None,
         skip_existing=skip_existing,
+        resume=resume,
         report=report_file is not None,
     )
     choice = Choice(
@@ -184,12 +211,14 @@ def video(
             "bit_depth": as_depth(bit_depth),
         },
         hdr=hdr,
+        deinterlace=deinterlace,
         start=start,
         end=end,
+        resume=resume,
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
-        _preview(choice, sources[0], target, preview_count, container, overwrite)
+        _preview(choice, sources[0], target, preview_count, container, overwrite, fps)
         return
     assert output is not None
     if many:
@@ -199,43 +228,23 @@ def video(
             Path(output),
             container=container,
             overwrite=overwrite,
-            skip_existing=skip_existing,
+            # A run that is gone on with made those that are there.
+            skip_existing=skip_existing or resume,
             report_file=report_file,
         )
     else:
-        code = _one(choice, sources[0], Path(output), overwrite, report_file)
+        code = _one(choice, sources[0], Path(output), overwrite, report_file, fps)
     if code:
         ctx.exit(code)
 
 
-def means_folder(sources: tuple[Path, ...], output: str) -> bool:
-    """Whether ``output`` is a folder for results rather than the name of one.
-
-    Raises UsageError where several films have one file's name for their output.
-    """
-    folder = Path(output)
-    if output.endswith(("/", os.sep)) or folder.is_dir():
-        return True
-    named_as_film = folder.suffix.lower() in VIDEO_ENDINGS
-    if len(sources) > 1 and named_as_film:
-        raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
-    return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
-
-
-def _check_together(
-    *, many: bool, preview: bool, container: bool, skip_existing: bool, report: bool
-) -> None:
-    """Refuse options that would have no effect."""
-    if container and not (many or preview):
-        raise UsageError("--container is for an output folder; a file's own ending chooses")
-    if skip_existing and not many:
-        raise UsageError("--skip-existing is for an output folder; leave it out")
-    if report and preview:
-        raise UsageError("--preview converts nothing to report; leave --report out")
-
-
 def _one(
-    choice: Choice, source: Path, output: Path, overwrite: bool, report_file: Path | None
+    choice: Choice,
+    source: Path,
+    output: Path,
+    overwrite: bool,
+    report_file: Path | None,
+    fps: Fraction | None,
 ) -> int:
     if report_file is not None:
         check_report(report_file, others=(source, output), overwrite=overwrite)
@@ -246,9 +255,12 @@ def _one(
             choice.style,
             **choice.net,
             **choice.encoding,
+            deinterlace=choice.deinterlace,
             hdr=choice.hdr,
             start=choice.start,
             end=choice.end,
+            fps=fps,
+            resume=choice.resume,
             overwrite=overwrite,
             progress=display,
             on_backend=_say_backend,
@@ -312,9 +324,11 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
                 style=choice.style if stylizer is None else None,
                 **choice.net,
                 **choice.encoding,
+                deinterlace=choice.deinterlace,
                 hdr=choice.hdr,
                 start=choice.start,
                 end=choice.end,
+                resume=choice.resume,
                 overwrite=overwrite,
                 stylizer=stylizer,
             )
@@ -328,6 +342,7 @@ def _preview(
     count: int,
     container: str | None,
     overwrite: bool,
+    fps: Fraction | None,
 ) -> None:
     options = choice.options
     settings = " ".join((options.codec, *(f"{k} {v}" for k, v in _told(options).items())))
@@ -339,10 +354,12 @@ def _preview(
                 style=choice.style,
                 **choice.net,
                 **choice.encoding,
+                deinterlace=choice.deinterlace,
                 hdr=choice.hdr,
                 container=container,
                 start=choice.start,
                 end=choice.end,
+                fps=fps,
                 on_backend=_say_backend,
             ),
             source,

@@ -1,39 +1,83 @@
 """Pixels in, pixels out: files and pictures, read and written. Knows no net and no style."""
 
 from rtstyle.media.clip import write_clip
-from rtstyle.media.codecs import BitDepth, EncodeOptions, encoders
+from rtstyle.media.codecs import BitDepth, EncodeOptions, encoders, software_versions
 from rtstyle.media.deep import to_bytes
-from rtstyle.media.encode import VideoWriter
+from rtstyle.media.deinterlace import DEINTERLACE
+from rtstyle.media.doors import check_target, open_sink, open_source, options_for
+from rtstyle.media.encode import FrameClock, VideoWriter
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
+from rtstyle.media.film import FilmFile, rehearse, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.hdr import HDR_MODES
 from rtstyle.media.image import check_image_output, read_image, write_image
-from rtstyle.media.output import check_container, check_output
+from rtstyle.media.mark import Mark
+from rtstyle.media.numbered import is_picture, numbered_name, only_sequence
+from rtstyle.media.output import PartFile, check_container, check_output, is_disk_full
+from rtstyle.media.pictures import stored_otherwise
+from rtstyle.media.segment import (
+    SegmentFacts,
+    SegmentFile,
+    SegmentJoiner,
+    SegmentWriter,
+    find_pictures,
+    is_whole,
+)
+from rtstyle.media.sequence import SequenceFile, is_sequence
+from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
-from rtstyle.media.weigh import Extent, Weight, measure_extent, weigh
+from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
 
 __all__ = [
+    "DEINTERLACE",
     "HDR_MODES",
     "VIDEO_ENDINGS",
     "BitDepth",
     "EncodeOptions",
     "Extent",
+    "FilmFile",
+    "FrameClock",
     "FrameSink",
     "FrameSource",
+    "Mark",
+    "PartFile",
+    "PictureOptions",
+    "SegmentFacts",
+    "SegmentFile",
+    "SegmentJoiner",
+    "SegmentWriter",
+    "SequenceFile",
+    "SequenceWriter",
     "VideoFile",
     "VideoWriter",
     "Weight",
     "check_container",
     "check_image_output",
     "check_output",
+    "check_target",
     "encoders",
     "ending_for",
+    "ends_in_sound",
+    "find_pictures",
     "find_videos",
+    "is_disk_full",
+    "is_picture",
+    "is_sequence",
+    "is_whole",
     "measure_extent",
+    "numbered_name",
+    "only_sequence",
+    "open_sink",
+    "open_source",
     "open_video",
+    "options_for",
     "read_image",
+    "rehearse",
+    "software_versions",
+    "stored_otherwise",
+    "tick_of",
     "to_bytes",
     "verify_video",
     "weigh",

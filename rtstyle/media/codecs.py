@@ -244,6 +244,11 @@ def opens_here(codec: str) -> bool:
     return _opens(CODECS[codec].library)
 
 
+def software_versions() -> dict[str, str]:
+    """Versions of what decodes and encodes here, by its name."""
+    return {"version of FFmpeg": av.ffmpeg_version_info, "version of av": av.__version__}
+
+
 def _with_depth(bits: int) -> Iterator[str]:
     return (codec.name for codec in CODECS.values() if bits in codec.depths)
 

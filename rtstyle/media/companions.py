@@ -3,7 +3,7 @@ attached files and tags."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -17,24 +17,29 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError
 from rtstyle.media.extras import add_extra, left_out, read_extras, stored
+from rtstyle.media.hidden import HiddenSound
+from rtstyle.media.payload import Mishaps
 from rtstyle.media.streams import (
     copyable_sounds,
-    copyable_subtitles,
-    left_behind,
+    has_foreign_clock,
+    not_carried,
     open_container,
+    packet_seconds,
     pick_video,
     shown,
     start_seconds,
 )
 from rtstyle.media.tags import Label, cut_chapters, dress, file_tags, not_stored
-from rtstyle.media.tracks import AnyPacket, CopyTrack, EncodeTrack, SubtitleTrack
-from rtstyle.media.trial import fitting_subtitles
+from rtstyle.media.texts import add_subtitles
+from rtstyle.media.tracks import AnyPacket, CopyTrack, EncodeTrack
+from rtstyle.media.trial import fitting_subtitles, made_later
 
 _SEEK_MARGIN = Fraction(2)
 _SUBTITLE_MARGIN = Fraction(60)
 """Seconds before a range in which a subtitle may begin that is shown in it."""
 _STRAGGLING = Fraction(1)
 """Seconds by which packets of two streams may lie in the wrong order in a file."""
+_FROM_ZERO = ("matroska", "webm")
 _MOST_WAITING = 256
 """Subtitles that are read before they are due, so that sound that follows in the file is not
 late."""
@@ -104,7 +109,7 @@ class SourceCompanions:
         self._sounds = () if audio == "none" else copyable_sounds(container)
         extras = read_extras(container, source)
         covers = [extra.cover for extra in extras if extra.cover is not None]
-        self._notes = _not_carried(
+        self._notes = not_carried(
             container, (self._picture, *covers), with_subtitles=subtitles != "none"
         )
         self._subtitles: tuple[SubtitleStream, ...] = ()
@@ -117,11 +122,12 @@ class SourceCompanions:
         self._tags = file_tags(container.metadata)
         starts = [start_seconds(stream) for stream in container.streams]
         known = [start for start in starts if start is not None]
-        self.clock_start = min(known) if known and _has_foreign_clock(container) else None
+        self.clock_start = min(known) if known and has_foreign_clock(container) else None
         """Where the source's clock starts, if it means nothing (a broadcast); else None."""
         self._labels: list[Label] = []
         self._tracks: dict[int, CopyTrack | EncodeTrack] = {}
         self._shift = Fraction(0)
+        self._begins: dict[int, Fraction] = {}
         self._lost: dict[str, int] = {}
         self._ready: list[AnyPacket] = []
         self._early: list[AnyPacket] = []
@@ -134,18 +140,24 @@ class SourceCompanions:
         return tuple(stream.codec_context.sample_rate for stream in self._sounds)
 
     @property
+    def still_bytes(self) -> int:
+        """Bytes of what lies in no time: covers, attached files."""
+        return sum(len(extra.data) for extra in self._extras)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """One sentence per stream left behind and per repair."""
-        notes = list(self._notes)
-        for kind, said in (("audio", "sound"), ("subtitle", "subtitle"), ("video", "cover")):
-            tracks = [track for track in self._tracks.values() if track.kind == kind]
-            bumped = sum(track.repaired for track in tracks)
-            damaged = self._lost.get(kind, 0) + sum(track.damaged for track in tracks)
-            if bumped:
-                notes.append(f"{bumped} {said} packet(s) had wrong timestamps and were moved")
-            if damaged:
-                notes.append(f"{damaged} damaged {said} packet(s) were left out")
-        return tuple(notes)
+        return (*self._notes, *self.mishaps.sentences)
+
+    @property
+    def mishaps(self) -> Mishaps:
+        """What could not be copied as it is, so far."""
+        moved: dict[str, int] = {}
+        left_out = dict(self._lost)
+        for track in self._tracks.values():
+            moved[track.kind] = moved.get(track.kind, 0) + track.repaired
+            left_out[track.kind] = left_out.get(track.kind, 0) + track.damaged
+        return Mishaps(left_out=left_out, moved=moved)
 
     def lose(self, kind: str) -> None:
         """Count a packet of a stream of that kind which the muxer refused as damaged."""
@@ -175,7 +187,7 @@ class SourceCompanions:
                 ) from None
         for subtitle in self._subtitles:
             name = f"subtitle {self._container.streams.subtitles.index(subtitle) + 1}"
-            self._tracks[subtitle.index] = SubtitleTrack(
+            self._tracks[subtitle.index] = add_subtitles(
                 output, subtitle, name, begin=self._begin, end=self._end
             )
         self._labels += [track.label for track in self._tracks.values()]
@@ -227,7 +239,7 @@ class SourceCompanions:
             if self._time(held) < at:
                 yield from self._take(held)
         while (packet := self._next()) is not None:
-            time = _seconds(packet)
+            time = packet_seconds(packet)
             if time is None or time - self._shift > at + _STRAGGLING:
                 break
             if time - self._shift < at:
@@ -246,12 +258,21 @@ class SourceCompanions:
                 begin=self._begin,
                 end=last if self._end is None else min(last, self._end),
                 shift=self._shift,
+                late=self._made_later(),
             ),
         )
         lost = len(given) - len(self._chapters)
         if lost and self._begin is None and self._end is None:
             self._notes.append(f"{lost} chapter(s) that begin after the end were left out")
         output.set_chapters(self._chapters)
+
+    def _made_later(self) -> Fraction:
+        """By how many seconds the muxer makes pictures and sound later, but no chapters."""
+        if self._muxer not in _FROM_ZERO or self._mode != "copy":
+            return Fraction(0)
+        early = [s for s in self._sounds if self._begins.get(s.index, 0) < 0]
+        late = (made_later(self._muxer, s, self._begins[s.index]) for s in early)
+        return max(late, default=Fraction(0))
 
     def check(self, path: Path) -> None:
         """Note what the finished file does not say although it was given to it."""
@@ -282,14 +303,17 @@ class SourceCompanions:
         return packet
 
     def _take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
-        yield from self._tracks[packet.stream_index].take(packet, self._shift)
+        index = packet.stream_index
+        for taken in self._tracks[index].take(packet, self._shift):
+            self._begins.setdefault(index, packet_seconds(taken) or Fraction(0))
+            yield taken
 
     def _time(self, packet: AnyPacket) -> Fraction:
         """Seconds of the output; the start where the packet does not say."""
-        return (_seconds(packet) or self._shift) - self._shift
+        return (packet_seconds(packet) or self._shift) - self._shift
 
     def _is_due(self, packet: AnyPacket, until: Fraction | None) -> bool:
-        time = _seconds(packet)
+        time = packet_seconds(packet)
         return until is None or time is None or time - self._shift <= until
 
     def _demux(self) -> Generator[AnyPacket, None, None]:
@@ -310,12 +334,14 @@ class SourceCompanions:
             wanted.append(pace)
         done: set[int] = set()
         failures = 0
+        copied = self._sounds if self._mode == "copy" else ()
+        heard = {sound.index: HiddenSound() for sound in copied}
         while failures < 2 and len(done) < len(wanted):
             try:
                 with closing(self._packets(self._container, wanted)) as packets:
                     for packet in packets:
                         failures = 0
-                        time = _seconds(packet)
+                        time = packet_seconds(packet)
                         if self._is_over(packet, time, done, pace):
                             return
                         if (
@@ -325,7 +351,8 @@ class SourceCompanions:
                                 packet.stream_index not in done and not self._is_early(packet, time)
                             )
                         ):
-                            yield packet
+                            sound = heard.get(packet.stream_index)
+                            yield from (packet,) if sound is None else sound.take(packet)
                 return
             except av.FFmpegError as error:
                 failures += 1
@@ -366,30 +393,3 @@ class SourceCompanions:
         except av.FFmpegError:
             # Reading from the start finds the same packets, later.
             return
-
-
-def _seconds(packet: AnyPacket) -> Fraction | None:
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else ticks * packet.time_base
-
-
-def _has_foreign_clock(container: InputContainer) -> bool:
-    """Whether the container's clock starts anywhere (MPEG streams) and not near zero."""
-    return container.format.name in ("mpegts", "mpeg")
-
-
-def _not_carried(
-    container: InputContainer, pictures: Iterable[VideoStream], *, with_subtitles: bool
-) -> list[str]:
-    """What nothing is known of, and what no output holds."""
-    kinds = ("audio", "subtitle", "attachment")
-    carried = {stream.index for stream in container.streams if stream.type in kinds}
-    carried |= {stream.index for stream in pictures}
-    notes = list(left_behind(container, carried))
-    unknown = len(container.streams.audio) - len(copyable_sounds(container))
-    if unknown:
-        notes.append(f"{unknown} audio stream(s) of unknown codec not carried over")
-    unknown = len(container.streams.subtitles) - len(copyable_subtitles(container))
-    if unknown and with_subtitles:
-        notes.append(f"{unknown} subtitle stream(s) of unknown codec not carried over")
-    return notes

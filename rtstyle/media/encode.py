@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,30 +13,85 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from rtstyle.errors import DiskFull, OutputError
+from rtstyle.errors import OutputError
 from rtstyle.media.codecs import EncodeOptions
-from rtstyle.media.companions import Companions, SourceCompanions
-from rtstyle.media.output import (
-    PartFile,
-    check_output,
-    is_disk_full,
-    muxer_of,
-)
+from rtstyle.media.companions import Companions
+from rtstyle.media.film import FilmFile, tick_of
+from rtstyle.media.output import PartFile, check_output
 from rtstyle.media.pictures import add_pictures, mend_order, stored_otherwise
-from rtstyle.media.streams import literal_url
-from rtstyle.media.tracks import AnyPacket
-from rtstyle.media.trial import close_quietly
-from rtstyle.media.verify import check_written
 from rtstyle.types import Frame, SinkReport, VideoInfo
 
-_FINEST_TICK = Fraction(1, 1_000_000)
-_FINE_MOVIE = 48_000
-_FINEST_MOVIE = 1_000_000
-_MOST_HELD_BACK = 1_000_000
-"""Microseconds of pictures that wait in memory for sound that has a gap or has ended; by default
-ten seconds, which are gigabytes of lossless 4K."""
-_SPARE = Fraction(1)
-"""Seconds after the last picture and sound in which a chapter may still begin or end."""
+
+class FrameClock:
+    """The times of a film's frames in ticks of its output: each later than the one before."""
+
+    def __init__(self, info: VideoInfo, *, last: int | None = None) -> None:
+        """``last``: the ticks of the frame before the first, where there is one."""
+        self._info = info
+        self._tick = tick_of(info)
+        self.last = last
+        self._last_seconds = None if last is None else last * self._tick
+
+    def place(self, frame: Frame) -> int:
+        """Ticks at which to show ``frame``.
+
+        Raises ValueError for a frame of another size than announced or a pts that does not grow.
+        """
+        if frame.size != self._info.size:
+            raise ValueError(
+                f"frame {frame.index} is {frame.size}, but the video is {self._info.size}"
+            )
+        pts = _in_ticks(frame.pts, frame.time_base, self._tick)
+        if self.last is not None and self._last_seconds is not None:
+            if frame.seconds <= self._last_seconds:
+                raise ValueError(
+                    f"pts {frame.pts} of frame {frame.index} does not follow the last one's"
+                )
+            # Ticks finer than a muxer counts may fall together.
+            pts = max(pts, self.last + 1)
+        self.last, self._last_seconds = pts, frame.seconds
+        return pts
+
+    def length(self, frame: Frame) -> int:
+        """Ticks for which to show it: its own, or those of the film's rate."""
+        if frame.duration is not None:
+            return max(1, _in_ticks(frame.duration, frame.time_base, self._tick))
+        return max(1, round(1 / ((self._info.average_rate or 25) * self._tick)))
+
+
+class PictureEncoder:
+    """The encoder of a container's picture stream."""
+
+    def __init__(
+        self, container: OutputContainer, info: VideoInfo, options: EncodeOptions, *, name: str
+    ) -> None:
+        """Adds the stream; raises EncoderUnavailable. ``name``: the output's, for messages."""
+        self._tick = tick_of(info)
+        self._stream, self._convert = add_pictures(
+            container, info, options, tick=self._tick, name=name
+        )
+        self._lengths: dict[int, int] = {}
+        self._options, self._given = options, 0
+
+    def encode(self, frame: Frame, *, pts: int, length: int) -> Iterator[Packet[VideoStream]]:
+        """What is ready after ``frame``, shown at ``pts`` for ``length`` ticks; raises
+        FFmpegError."""
+        picture = self._convert(frame.pixels)
+        picture.pts, picture.time_base = pts, self._tick
+        self._lengths[pts] = length
+        self._given += 1
+        yield from self._timed(self._stream.encode(picture))
+
+    def flush(self) -> Iterator[Packet[VideoStream]]:
+        """The rest, at the end."""
+        yield from self._timed(self._stream.encode(None))
+
+    def _timed(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        for packet in packets:
+            mend_order(packet, self._options, self._given)
+            if packet.pts is not None:
+                packet.duration = self._lengths.pop(packet.pts, packet.duration)
+            yield packet
 
 
 class VideoWriter:
@@ -68,33 +122,29 @@ class VideoWriter:
         where another run writes the same file.
         """
         check_output(output, source=source, overwrite=overwrite, options=options)
-        self._output, self._info, self._options = output, info, options
-        self._source = source
-        self._tick = info.time_base if _is_sane(info.time_base) else _FINEST_TICK
-        self._start = start
-        self._notes: list[str] = []
-        self._durations: dict[int, int] = {}
+        self._output = output
+        self._clock = FrameClock(info)
         self._count = 0
-        self._first: int | None = None
-        self._last: int | None = None
-        self._last_seconds: Fraction | None = None
-        self._moved = 0
-        self._shown_until = Fraction(0)
-        self._container: OutputContainer | None = None
-        self._companions: Companions | None = companions
-        self._ends = Fraction(0)
-        self._part = PartFile(output, overwrite=overwrite)
+        self._first = 0
+        self._length = 0
+        self._done = False
+        part = PartFile(output, overwrite=overwrite)
+        self._film = FilmFile(
+            output,
+            info,
+            options,
+            part=part,
+            source=source,
+            start=start,
+            end=end,
+            companions=companions,
+        )
         try:
-            if source is not None and companions is None:
-                self._companions = self._open_companions(source, start, end)
-            self._container = self._open_container()
-            self._stream, self._convert = add_pictures(
-                self._container, info, options, tick=self._tick, name=output.name
-            )
-            self._notes.extend(stored_otherwise(info, options))
+            self._encoder = PictureEncoder(self._film.container, info, options, name=output.name)
         except BaseException:
             self.abort()
             raise
+        self._film.notes.extend(stored_otherwise(info, options))
 
     def write(self, frame: Frame) -> None:
         """Encode one frame.
@@ -102,33 +152,19 @@ class VideoWriter:
         Raises ValueError for a frame of another size than announced or a pts that does not grow,
         DiskFull, OutputError.
         """
-        container = self._require_open()
-        if frame.size != self._info.size:
-            raise ValueError(
-                f"frame {frame.index} is {frame.size}, but the video is {self._info.size}"
-            )
-        pts = _in_ticks(frame.pts, frame.time_base, self._tick)
-        if self._last is not None and self._last_seconds is not None:
-            if frame.seconds <= self._last_seconds:
-                raise ValueError(
-                    f"pts {frame.pts} of frame {frame.index} does not follow the last one's"
-                )
-            # Ticks finer than a muxer counts may fall together.
-            pts = max(pts, self._last + 1)
+        film = self._film
+        film.container  # noqa: B018 - refuses what comes after the end
+        pts, length = self._clock.place(frame), self._clock.length(frame)
         try:
-            if self._first is None:
-                self._begin(container, pts)
-            picture = self._convert(frame.pixels)
-            picture.pts, picture.time_base = pts - self._moved, self._tick
-            self._last, self._last_seconds = pts, frame.seconds
-            if frame.duration is not None:
-                ticks = _in_ticks(frame.duration, frame.time_base, self._tick)
-                self._durations[pts - self._moved] = max(1, ticks)
-            self._shown_until = self._end_of(frame, pts - self._moved)
+            if self._count == 0:
+                self._first = pts
+                film.begin(pts)
+            self._length = length
             self._count += 1
-            self._mux_pictures(container, self._stream.encode(picture))
+            for packet in self._encoder.encode(frame, pts=pts - film.moved, length=length):
+                film.add(packet)
         except (av.FFmpegError, OSError) as error:
-            raise self._failed(error) from error
+            raise film.failed(error) from error
 
     def finish(self) -> SinkReport:
         """Write what is pending, check the file by reading it back, and put it under its name.
@@ -136,15 +172,12 @@ class VideoWriter:
         Raises OutputError where no frame was written or the file does not hold what was written,
         OutputExists where the name was taken meanwhile, DiskFull.
         """
-        if self._count == 0 and self._container is not None:
+        self._film.container  # noqa: B018 - refuses a second end
+        if self._count == 0:
             self.abort()
             raise OutputError(f"{self._output.name}: no frame to write; nothing was made")
         self._complete(cut=False)
-        try:
-            size = self._part.place()
-        except OSError as error:
-            raise self._failed(error) from error
-        return self._report(self._output, size)
+        return self._film.place(self._count)
 
     def finish_early(self) -> SinkReport | None:
         """Keep what was written so far as ``<stem>.partial<ext>``, its sound ending with its
@@ -153,59 +186,31 @@ class VideoWriter:
         Where that name is taken, a number is added; with ``overwrite`` it is replaced. None, and
         no file, where nothing was written. Raises OutputError and DiskFull as ``finish`` does.
         """
-        self._require_open()
+        self._film.container  # noqa: B018 - refuses a second end
         if self._count == 0:
             self.abort()
             return None
         self._complete(cut=True)
-        try:
-            path, size = self._part.place_partial(self._source)
-        except OSError as error:
-            raise self._failed(error) from error
-        if not self._output.is_symlink():
-            path = self._output.with_name(path.name)
-        return self._report(path, size)
+        return self._film.place_partial(self._count)
 
     def _complete(self, *, cut: bool) -> None:
-        """Write all that is pending and close and check the file."""
-        container = self._require_open()
-        assert self._first is not None
-        assert self._last is not None
+        film = self._film
+        assert self._clock.last is not None
         try:
-            self._mux_pictures(container, self._stream.encode(None))
-            if self._companions is not None:
-                others = self._companions
-                rest = others.end(self._shown_until) if cut else others.packets(None)
-                self._mux_others(container, rest)
-                ends = max(self._shown_until, self._ends) + _SPARE
-                others.complete(container, self._shown_until if cut else ends)
-            self._container = None
-            container.close()
+            for packet in self._encoder.flush():
+                film.add(packet)
         except (av.FFmpegError, OSError) as error:
-            self._container = container
-            raise self._failed(error) from error
-        try:
-            note = check_written(
-                self._part,
-                name=self._output.name,
-                frames=self._count,
-                first=(self._first - self._moved) * self._tick,
-                last=(self._last - self._moved) * self._tick,
-            )
-            self._notes.extend(note)
-            if self._companions is not None:
-                self._companions.check(self._part.path)
-        finally:
-            self._release_companions()
-
-    def _report(self, path: Path, size: int) -> SinkReport:
-        return SinkReport(path=str(path), frames=self._count, bytes=size, notes=tuple(self._notes))
+            raise film.failed(error) from error
+        film.complete(
+            frames=self._count,
+            last=self._clock.last,
+            shown_until=(self._clock.last - film.moved + self._length) * film.tick,
+            cut=cut,
+        )
 
     def abort(self) -> None:
         """Give up: nothing stays, neither under the name nor as ``.part``. Twice is allowed."""
-        # Removed first, so that closing does not rewrite a large file that nobody will read.
-        self._part.remove()
-        self._close()
+        self._film.abort()
 
     def __enter__(self) -> Self:
         return self
@@ -218,137 +223,6 @@ class VideoWriter:
     ) -> None:
         self.abort()
 
-    def _open_companions(
-        self, source: Path, start: Fraction | None, end: Fraction | None
-    ) -> SourceCompanions:
-        zero = self._info.start_pts * self._info.time_base
-        return SourceCompanions(
-            source,
-            muxer=muxer_of(self._output),
-            audio=self._options.audio,
-            subtitles=self._options.subtitles,
-            begin=None if start is None else zero + start,
-            end=None if end is None else zero + end,
-        )
 
-    def _open_container(self) -> OutputContainer:
-        muxer = muxer_of(self._output)
-        options = {"max_interleave_delta": str(_MOST_HELD_BACK)}
-        if muxer in ("mp4", "mov"):
-            options |= {"movflags": "+faststart", "movie_timescale": str(self._movie_ticks())}
-        return av.open(literal_url(self._part.path), "w", format=muxer, container_options=options)
-
-    def _movie_ticks(self) -> int:
-        """Ticks a second of the movie, in which late starts are counted; by default 1000, which
-        would round them. Exact for picture and sound where that is possible."""
-        ticks = self._tick.denominator
-        rates = self._companions.rates if isinstance(self._companions, SourceCompanions) else ()
-        exact = math.lcm(ticks, *(rate for rate in rates if rate > 0))
-        ticks = exact if exact <= _FINEST_MOVIE else ticks
-        return ticks * -(-_FINE_MOVIE // ticks)
-
-    def _begin(self, container: OutputContainer, first: int) -> None:
-        """Decide by how many ticks all times move, then add the other streams.
-
-        They move where a range was asked for (to start at zero), where the source's clock starts
-        anywhere, and where the first frame lies before zero, which players would not show.
-        """
-        self._first = first
-        others = self._companions
-        clock = others.clock_start if isinstance(others, SourceCompanions) else None
-        if self._start is not None:
-            zero = self._info.start_pts * self._info.time_base
-            self._moved = int((zero + self._start) / self._tick)
-        elif clock is not None and clock > 0:
-            self._moved = min(first, int(clock / self._tick))
-        elif first < 0:
-            self._moved = first
-        if self._moved and self._start is None:
-            direction = "earlier" if self._moved > 0 else "later"
-            self._notes.append(
-                f"picture and sound start {abs(float(self._moved * self._tick)):.3f} s {direction} "
-                "than in the source, so that the output begins at zero"
-            )
-        if self._companions is not None:
-            self._companions.attach(container, self._moved * self._tick)
-
-    def _mux_pictures(
-        self, container: OutputContainer, packets: Iterable[Packet[VideoStream]]
-    ) -> None:
-        """Write pictures, each followed by the sound that is due with it.
-
-        Sound keeps pace with what the encoder gives, not with what it is given, since the muxer
-        holds back whatever runs ahead.
-        """
-        for packet in packets:
-            mend_order(packet, self._options, self._count)
-            if packet.pts is not None:
-                packet.duration = self._durations.pop(packet.pts, packet.duration)
-            time = None if packet.dts is None else packet.dts * packet.time_base
-            container.mux_one(packet)
-            if self._companions is not None and time is not None:
-                self._mux_others(container, self._companions.packets(time))
-
-    def _mux_others(self, container: OutputContainer, packets: Iterable[AnyPacket]) -> None:
-        assert self._companions is not None
-        for packet in packets:
-            try:
-                container.mux_one(packet)
-            except (av.InvalidDataError, av.PatchWelcomeError):
-                # A packet copied from a damaged source; the pictures are our own.
-                self._companions.lose(packet.stream.type)
-                continue
-            if packet.stream.type == "audio" and packet.pts is not None:
-                ends = (packet.pts + (packet.duration or 0)) * packet.time_base
-                self._ends = max(self._ends, ends)
-
-    def _failed(self, error: Exception) -> OutputError:
-        """Close what failed and say why; a full disk leaves the .part for whoever can use it."""
-        full = is_disk_full(error)
-        if not full:
-            self._part.path.unlink(missing_ok=True)
-        self._close()
-        if full:
-            self._part.keep()
-            return DiskFull(
-                f"{self._output.name}: no room left in {str(self._output.absolute().parent)!r}; "
-                "free some space and run again "
-                f"(what was written is kept as {self._part.path.name})"
-            )
-        self._part.remove()
-        reason = getattr(error, "strerror", None) or str(error)
-        return OutputError(
-            f"{self._output.name}: writing failed ({reason}); try an .mkv name, or --audio none"
-        )
-
-    def _end_of(self, frame: Frame, pts: int) -> Fraction:
-        """Seconds of the output at which a frame shown at ``pts`` ends."""
-        if frame.duration is not None:
-            return pts * self._tick + frame.duration * frame.time_base
-        return pts * self._tick + 1 / (self._info.average_rate or Fraction(25))
-
-    def _require_open(self) -> OutputContainer:
-        if self._container is None:
-            raise ValueError(f"{self._output.name} is finished or was given up")
-        return self._container
-
-    def _release_companions(self) -> None:
-        if self._companions is not None:
-            self._notes.extend(self._companions.notes)
-            self._companions.close()
-            self._companions = None
-
-    def _close(self) -> None:
-        if self._container is not None:
-            close_quietly(self._container)
-            self._container = None
-        self._release_companions()
-
-
-def _is_sane(time_base: Fraction) -> bool:
-    """Whether muxers can count in it."""
-    return _FINEST_TICK / 1000 <= time_base <= 1 and time_base.denominator < 2**31
-
-
-def _in_ticks(ticks: int, time_base: Fraction, tick: Fraction) -> int:
-    return ticks if time_base == tick else round(ticks * time_base / tick)
+def _in_ticks(value: int, time_base: Fraction, tick: Fraction) -> int:
+    return value if time_base == tick else round(value * time_base / tick)

@@ -6,15 +6,11 @@ the rest by what the headers say. Memory does not grow with the files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
-import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
@@ -22,10 +18,9 @@ from rtstyle.errors import UsageError
 from rtstyle.media.colour import bits_per_sample, has_alpha
 from rtstyle.media.decode import Decoder
 from rtstyle.media.file import open_video
+from rtstyle.media.films import Announced, Film, UnannouncedError
 from rtstyle.media.hdr import SDR, hdr_name, is_hdr
 from rtstyle.media.inventory import (
-    Pair,
-    can_hold,
     check_chapters,
     check_labels,
     check_streams,
@@ -33,9 +28,13 @@ from rtstyle.media.inventory import (
     muxer_of_file,
     pair_streams,
 )
-from rtstyle.media.lockstep import Film, Match, match_pictures
-from rtstyle.media.packets import Comparison, Tally, codec_name, compare_packets, same_codec
+from rtstyle.media.lockstep import Match, match_pictures
+from rtstyle.media.packets import Comparison, compare_packets
+from rtstyle.media.sequence import is_sequence
+from rtstyle.media.sequence_fidelity import compare_pictures
 from rtstyle.media.streams import open_container, pick_video, shown
+from rtstyle.media.stretch import WHOLE, Seconds, Stretch, exact_seconds
+from rtstyle.media.track_checks import Clocks, check_tracks, strands_of
 from rtstyle.types import (
     DEFAULT_LIMITS,
     UNSPECIFIED,
@@ -46,8 +45,6 @@ from rtstyle.types import (
     VideoInfo,
 )
 
-_LEAST_OFFSET = Fraction(1, 1000)
-"""Seconds between sound and picture that nobody can set right: Matroska counts milliseconds."""
 _FOREIGN_CLOCKS = ("mpegts", "mpeg")
 _WITH_ALPHA = ("ffv1", "prores", "vp8", "vp9", "qtrle", "png")
 
@@ -55,65 +52,185 @@ _WITH_ALPHA = ("ffv1", "prores", "vp8", "vp9", "qtrle", "png")
 KINDS_OF_CHECK = (
     *("frames", "times", "start", "duration", "size", "aspect", "colour", "depth"),
     *("transparency", "streams", "picture", "audio", "sync", "subtitle", "timing", "attachment"),
-    *("cover", "data", "reading", "chapters", "languages", "titles", "dispositions", "tags"),
+    *(
+        "cover",
+        "data",
+        "reading",
+        "chapters",
+        "length",
+        "languages",
+        "titles",
+        "dispositions",
+        "tags",
+    ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is settled before two films are compared."""
+
+    stretch: Stretch = WHOLE
+    """What of the input the output is to hold."""
+    sound_ends: Fraction | None = None
+    """Seconds of the input's timeline at which all but the pictures ends, where that is not the end
+    of the stretch."""
+    promised: VideoInfo | None = None
+    """What the output's pictures were told to be; None for what the input's are."""
+    muxer: str | None = None
+    """FFmpeg's name of the output's container; None to tell it from the file."""
+    anew: bool = False
+    """Whether the sound was encoded anew, even where its codec is the same."""
+    spare: Mapping[str, int] = field(default_factory=dict)
+    """Packets that the output may lack, by ``audio`` and ``subtitle``."""
+    by_packets: bool = False
+    """Whether the input's pictures need not be decoded where its packets account for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What came of comparing two films."""
+
+    checks: tuple[Check, ...]
+    match: Match
+    failures: int
+    """Packets of the input that could not be decoded."""
+    repaired: int
+    """Times of the input that were missing or ran backwards."""
+    unread: bool
+    """Whether the input could not be read to its end."""
 
 
 def verify_video(
     input: str | Path,
     output: str | Path,
     *,
+    start: Seconds | None = None,
+    end: Seconds | None = None,
     allow: Iterable[str] = (),
     limits: Limits = DEFAULT_LIMITS,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Fidelity:
     """Check what of the video ``input`` is in the video ``output``, from the files alone.
 
-    ``allow``: kinds of checks that may fail (``audio``, ``depth``); they are then not required.
-    Raises UsageError for a kind that does not exist, and InputError where either file cannot be
-    read at all; one that ends early is compared as far as it goes.
+    ``start`` and ``end``: seconds from the input's first picture, where the output was made of that
+    range only; it is then to be complete for the range. ``allow``: kinds of checks that may fail
+    (``audio``, ``depth``); they are then not required. ``progress`` hears how many pictures were
+    compared, and of how many where a header says so; what it raises ends the check.
+
+    Raises UsageError for a kind that does not exist and a range that holds nothing, and InputError
+    where either file cannot be read at all; one that ends early is compared as far as it goes.
     """
     allowed = set(allow)
     for kind in sorted(allowed - set(KINDS_OF_CHECK)):
         raise UsageError(f"there is no check named {kind!r}; take {', '.join(KINDS_OF_CHECK)}")
-    found = compare(input, output, limits=limits)
-    checks = (replace(c, required=c.required and c.kind not in allowed) for c in found.checks)
-    return replace(found, checks=tuple(checks))
-
-
-def compare(input: str | Path, output: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Fidelity:
-    """As ``verify_video``, with nothing allowed."""
     mine, theirs = Path(input), Path(output)
-    with (
-        open_container(mine, max_pixels=limits.max_pixels) as before,
-        open_container(theirs, max_pixels=limits.max_pixels) as after,
-    ):
-        pick_video(before, shown(mine))
-        pick_video(after, shown(theirs))
-        pairs = pair_streams(before, after)
-        muxer = muxer_of_file(theirs, after)
-        looks = list(_check_looks(mine, theirs, limits))
-        with Film(mine, limits) as one, Film(theirs, limits) as other:
-            match = match_pictures(one, other)
-            damage = _damage(one, other)
-        copied = _copied(pairs)
-        sound = compare_packets(
-            mine, theirs, {pair.mine.index: pair.theirs.index for pair in copied if pair.theirs}
-        )
-        checks = [
-            *_check_times(match, damage, _may_move(before, match, sound)),
-            *looks,
-            *check_streams(before, after, pairs, muxer),
-            *_check_packets(pairs, sound, match),
-            *_check_anew(pairs, mine, theirs, match, muxer),
-            *(Check("reading", False, sentence) for sentence in sound.unread),
-            check_chapters(before, after, match.shift),
-            *check_labels(pairs),
-            *check_tags(before, after, muxer),
-        ]
+    stretch = Stretch(exact_seconds("start", start), exact_seconds("end", end))
+    found: Iterable[Check]
+    if is_sequence(mine) or is_sequence(theirs):
+        told = None if progress is None else (lambda frames: progress(frames, None))
+        found = compare_pictures(mine, theirs, stretch=stretch, limits=limits, progress=told)
+    else:
+        terms = Terms(stretch=stretch)
+        found = examine(mine, theirs, terms, limits=limits, progress=progress).checks
+    checks = (replace(c, required=c.required and c.kind not in allowed) for c in found)
     return Fidelity(input=str(input), output=str(output), checks=tuple(checks))
 
 
-def _check_times(match: Match, damage: str, may_move: bool) -> Iterator[Check]:
+def examine(
+    input: Path,
+    output: Path,
+    terms: Terms,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Findings:
+    """Compare two films on the given terms; raises InputError where either cannot be read."""
+    with (
+        open_container(input, max_pixels=limits.max_pixels) as before,
+        open_container(output, max_pixels=limits.max_pixels) as after,
+    ):
+        pick_video(before, shown(input))
+        pick_video(after, shown(output))
+        pairs = pair_streams(before, after)
+        muxer = terms.muxer or muxer_of_file(output, after)
+        one, other = _first_picture(input, limits), _first_picture(output, limits)
+        seen = _match(input, output, terms, one.zero, other.info, limits, progress)
+        match = seen.match
+        window = terms.stretch.window(one.zero)
+        if terms.sound_ends is not None:
+            window = replace(window, end=one.zero + terms.sound_ends)
+        strands = strands_of(pairs, anew=terms.anew, spare=terms.spare)
+        sound = compare_packets(input, output, strands, window)
+        clocks = Clocks(match.shift, match.tick, window)
+        empty = {index for index, extents in sound.extents.items() if extents.mine.empty}
+        may_move = _may_move(before, match, sound)
+        checks = (
+            *_check_times(match, seen.damage, window.begin, may_move),
+            *_check_looks(
+                replace(one, info=terms.promised or one.info),
+                other,
+                told=terms.promised is not None,
+            ),
+            *check_streams(before, after, pairs, muxer, empty),
+            *check_tracks(pairs, sound, clocks, input, output, muxer),
+            *(Check("reading", False, sentence) for sentence in sound.unread),
+            check_chapters(before, after, match.shift, window),
+            *check_labels(pairs),
+            *check_tags(before, after, muxer),
+        )
+    unread = any(sentence.startswith("the input") for sentence in sound.unread)
+    return Findings(checks, match, seen.failures, seen.repaired, unread)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    match: Match
+    damage: str = ""
+    """What could not be decoded, as the end of a sentence."""
+    failures: int = 0
+    repaired: int = 0
+
+
+def _match(
+    input: Path,
+    output: Path,
+    terms: Terms,
+    zero: Fraction,
+    made: VideoInfo,
+    limits: Limits,
+    progress: Callable[[int, int | None], None] | None,
+) -> _Seen:
+    """The pictures of both files, in the quickest of three ways that is sure."""
+
+    def tell(frames: int) -> None:
+        if progress is not None:
+            progress(frames, made.frames_in_header)
+
+    if terms.by_packets:
+        with Film(output, limits, quick=True) as made_film:
+            try:
+                announced = Announced(input, zero, terms.stretch)
+                match = match_pictures(announced, made_film, progress=tell, until_apart=True)
+                if match.complete and match.spans_agree and not made_film.failures:
+                    return _Seen(match)
+            except UnannouncedError:
+                tell(0)
+    for quick in (True, False):
+        with (
+            Film(input, limits, terms.stretch, quick=quick) as one,
+            Film(output, limits, quick=quick) as other,
+        ):
+            match = match_pictures(one, other, progress=tell)
+            # What is lost to damage depends on how it is decoded: a conversion does it slowly.
+            if not (one.failures or other.failures):
+                break
+    return _Seen(match, _damage(one, other), one.failures, one.repaired)
+
+
+def _check_times(
+    match: Match, damage: str, begin: Fraction | None, may_move: bool
+) -> Iterator[Check]:
     both = match.input_frames == match.output_frames
     frames = f"{match.input_frames} in both"
     if not both:
@@ -127,17 +244,22 @@ def _check_times(match: Match, damage: str, may_move: bool) -> Iterator[Check]:
     if match.largest_at is not None and match.largest > match.tick:
         times += f"; frame {match.largest_at[0]} at {float(match.largest_at[1]):.3f} s"
     yield Check("times", match.largest <= match.tick, times)
-    yield _check_start(match, may_move)
-    apart = abs(match.output_span - match.input_span)
+    yield _check_start(match, begin, may_move)
     yield Check(
         "duration",
-        apart <= max(match.tick, match.last_frame),
+        match.spans_agree,
         f"{float(match.input_span):.3f} s of pictures in the input, "
         f"{float(match.output_span):.3f} s in the output",
     )
 
 
-def _check_start(match: Match, may_move: bool) -> Check:
+def _check_start(match: Match, begin: Fraction | None, may_move: bool) -> Check:
+    if begin is not None:
+        off = match.shift + begin
+        if abs(off) <= 2 * match.tick:
+            return Check("start", True, f"first picture at {float(match.first_output):.3f} s")
+        when = f"{_ms(abs(off))} {'later' if off > 0 else 'earlier'}"
+        return Check("start", False, f"everything is {when} than the range begins")
     if not match.shift:
         return Check("start", True, f"first picture at {float(match.first_output):.3f} s")
     moved = f"everything is {_ms(abs(match.shift))} {'later' if match.shift > 0 else 'earlier'}"
@@ -148,8 +270,7 @@ def _check_start(match: Match, may_move: bool) -> Check:
 
 def _may_move(container: InputContainer, match: Match, sound: Comparison) -> bool:
     """Whether the input's clock starts where no output's can: before zero, or anywhere."""
-    starts = [tally.input_starts for tally in sound.tallies.values()]
-    earliest = min([match.first_input, *(start for start in starts if start is not None)])
+    earliest = min([match.first_input, *sound.starts])
     return earliest < 0 or container.format.name in _FOREIGN_CLOCKS
 
 
@@ -165,17 +286,17 @@ def _damage(input: Film, output: Film) -> str:
     return "".join(words)
 
 
-def _check_looks(input: Path, output: Path, limits: Limits) -> Iterator[Check]:
-    """Size, pixel shape, colour and depth, of the first picture."""
-    one, mine, one_clear = _first_picture(input, limits)
-    other, theirs, other_clear = _first_picture(output, limits)
+def _check_looks(first: _First, made: _First, *, told: bool) -> Iterator[Check]:
+    """Size, pixel shape, colour and depth, of the first picture; ``told``: as the writer was."""
+    one, mine, one_clear = first.info, first.picture, first.clear
+    other, theirs, other_clear = made.info, made.picture, made.clear
     turned = f", turned by {one.rotation} degrees" if one.rotation else ""
     same = one.size == other.size
     yield Check("size", same, f"{one.size}{turned}{'' if same else f' to {other.size}'}")
     same = one.pixel_aspect == other.pixel_aspect
     aspect = f"pixels {_ratio(one.pixel_aspect)}"
     yield Check("aspect", same, f"{aspect}{'' if same else f' to {_ratio(other.pixel_aspect)}'}")
-    yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb)
+    yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb, told)
     before, after = bits_per_sample(mine), bits_per_sample(theirs)
     depth = f"{before} bits" if before == after else f"{before} to {after} bits"
     yield Check("depth", after >= before, depth)
@@ -189,13 +310,17 @@ def _check_looks(input: Path, output: Path, limits: Limits) -> Iterator[Check]:
         )
 
 
-def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
-    """Tags as they are understood: what is unsaid is what players assume."""
+def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool, told: bool) -> Check:
+    """Tags as they are understood: what is unsaid is what players assume.
+
+    From the files alone, SDR made of HDR is a choice; that of a writer that was told HDR is none.
+    """
     facts = list(zip(_colour_words(one.colour), _colour_words(other.colour), strict=True))
     if as_rgb:
         # RGB has neither matrix nor range.
         facts = facts[:2]
-    if is_hdr(one.colour) and not is_hdr(other.colour) and other.colour.primaries == SDR.primaries:
+    made_sdr = is_hdr(one.colour) and not is_hdr(other.colour)
+    if made_sdr and not told and other.colour.primaries == SDR.primaries:
         found = f"HDR ({hdr_name(one.colour)}) made SDR: {', '.join(now for _, now in facts)}"
         return Check("colour", False, found, required=other.colour.transfer != SDR.transfer)
     wrong = [f"{was} to {now}" for was, now in facts if was != now]
@@ -213,8 +338,22 @@ def _colour_words(colour: Colour) -> tuple[str, str, str, str]:
     )
 
 
-def _first_picture(path: Path, limits: Limits) -> tuple[VideoInfo, VideoFrame, bool]:
-    """What is known of it, itself, and whether it can be transparent."""
+@dataclass(frozen=True, slots=True)
+class _First:
+    """A film's first picture."""
+
+    info: VideoInfo
+    picture: VideoFrame
+    clear: bool
+    """Whether it can be transparent."""
+
+    @property
+    def zero(self) -> Fraction:
+        """When it is shown, in seconds of the file's clock."""
+        return self.info.start_pts * self.info.time_base
+
+
+def _first_picture(path: Path, limits: Limits) -> _First:
     with open_video(path, limits=limits, hdr="keep") as video:
         info = video.info
     with open_container(path, max_pixels=limits.max_pixels) as container:
@@ -228,102 +367,7 @@ def _first_picture(path: Path, limits: Limits) -> tuple[VideoInfo, VideoFrame, b
         pictures.close()
         # Matroska keeps the transparency of VP8 and VP9 where not every decoder looks.
         tags = {key.lower(): value for key, value in stream.metadata.items()}
-        return info, first, has_alpha(first) or tags.get("alpha_mode") == "1"
-
-
-def _copied(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs that have the same codec, and so should have the same packets."""
-    return [
-        pair
-        for pair in pairs
-        if pair.kind in ("audio", "subtitle")
-        and pair.theirs is not None
-        and same_codec(pair.mine, pair.theirs)
-    ]
-
-
-def _check_packets(pairs: Sequence[Pair], sound: Comparison, match: Match) -> Iterator[Check]:
-    for pair in pairs:
-        tally = sound.tallies.get(pair.mine.index)
-        if tally is None or pair.theirs is None:
-            continue
-        same = tally.first_different is None
-        detail = f"{pair.described}: {tally.input_packets} packets, the same in both"
-        if not same:
-            detail = f"{pair.described}: {_difference(tally)}"
-        yield Check(pair.name, same, detail)
-        offset = _offset(tally, match.shift)
-        if offset is not None:
-            ticks = [stream.time_base or Fraction(0) for stream in (pair.mine, pair.theirs)]
-            allowed = max(_LEAST_OFFSET, match.tick, *ticks)
-            name = f"sync {pair.number}" if pair.kind == "audio" else f"timing {pair.number}"
-            yield Check(name, abs(offset) <= allowed, f"{pair.name}: {_offset_words(offset)}")
-
-
-def _difference(tally: Tally) -> str:
-    number = tally.first_different
-    at = tally.first_different_at
-    where = f"packet {number}" + ("" if at is None else f" at {float(at):.3f} s")
-    if number == tally.output_packets:
-        what = f"the output lacks {where} and all that follow"
-    elif number == tally.input_packets:
-        what = f"the output goes on after the input's end with {where}"
-    else:
-        what = f"changed from {where} on"
-    return f"{what} ({tally.input_packets} packets in the input, {tally.output_packets} in it)"
-
-
-def _offset(tally: Tally, shift: Fraction) -> Fraction | None:
-    """By how much the stream is later against the pictures than it was, where that is most."""
-    if tally.earliest_gap is None or tally.latest_gap is None:
-        return None
-    return max(tally.earliest_gap - shift, tally.latest_gap - shift, key=abs)
-
-
-def _check_anew(
-    pairs: Sequence[Pair], input: Path, output: Path, match: Match, muxer: str
-) -> Iterator[Check]:
-    for pair in pairs:
-        if pair.theirs is None or pair.kind not in ("audio", "subtitle"):
-            continue
-        if same_codec(pair.mine, pair.theirs):
-            continue
-        before, after = codec_name(pair.mine), codec_name(pair.theirs)
-        holds = can_hold(muxer, pair.mine)
-        reason = "" if holds else f"; {muxer} cannot hold {before}"
-        yield Check(
-            pair.name, False, f"encoded anew from {before} to {after}{reason}", required=holds
-        )
-        if pair.kind == "audio":
-            begins = _first_sound(input, pair.mine.index)
-            begun = _first_sound(output, pair.theirs.index)
-            if begins is not None and begun is not None:
-                offset = begun - begins - match.shift
-                yield Check(
-                    f"sync {pair.number}",
-                    abs(offset) <= max(_LEAST_OFFSET, match.tick),
-                    f"{pair.name}: {_offset_words(offset)}",
-                )
-
-
-def _first_sound(path: Path, index: int) -> Fraction | None:
-    """When the first sample is heard, in seconds of the file's clock."""
-    with open_container(path) as container:
-        stream = cast(AudioStream, container.streams[index])
-        try:
-            with closing(container.decode(stream)) as frames:  # type: ignore[type-var]
-                for frame in frames:
-                    if frame.pts is not None and frame.time_base is not None:
-                        return frame.pts * frame.time_base
-        except av.FFmpegError:
-            return None
-    return None
-
-
-def _offset_words(offset: Fraction) -> str:
-    if abs(offset) < Fraction(1, 10**5):
-        return "as far from the picture as in the input"
-    return f"{_ms(abs(offset))} {'later' if offset > 0 else 'earlier'} against the picture"
+        return _First(info, first, has_alpha(first) or tags.get("alpha_mode") == "1")
 
 
 def _ms(seconds: Fraction) -> str:

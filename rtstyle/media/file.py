@@ -6,6 +6,7 @@ import logging
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -18,17 +19,14 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
 from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
-from rtstyle.media.decode import Decoder
+from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.hdr import SDR, hdr_name, is_hdr, is_ictcp, said_hdr
+from rtstyle.media.hidden import count_shown
+from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.read import PixelReader
-from rtstyle.media.streams import (
-    duration_seconds,
-    list_streams,
-    open_container,
-    pick_video,
-    shown,
-)
-from rtstyle.media.timeline import Timeline
+from rtstyle.media.reel import Reel, Shot
+from rtstyle.media.streams import duration_seconds, list_streams, shown
+from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.types import (
     DEFAULT_LIMITS,
     AnyPixels,
@@ -42,8 +40,8 @@ from rtstyle.types import (
 
 _log = logging.getLogger(__name__)
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_WORTH_SEEKING = Fraction(2)
-"""Seconds; before this, decoding on is as quick as a seek."""
+_LEAD = Fraction(2)
+"""Seconds before a mark at which to look for it, so that filters have seen what lies before."""
 
 
 def open_video(
@@ -51,6 +49,8 @@ def open_video(
     *,
     start: Fraction | None = None,
     end: Fraction | None = None,
+    after: Mark | None = None,
+    deinterlace: str = "auto",
     limits: Limits = DEFAULT_LIMITS,
     deep: bool = False,
     hdr: str = "tonemap",
@@ -58,14 +58,25 @@ def open_video(
     """Open a video file and decode its first picture.
 
     ``start`` and ``end`` are seconds on the clip's own timeline, whose zero is its first picture;
-    frames with ``start <= t < end`` are given. With ``deep``, frames of a source that has more than
-    8 bits a sample are uint16; else all are uint8. ``hdr`` says what becomes of PQ and HLG:
+    frames with ``start <= t < end`` are given. ``after`` is a mark that an earlier reading with the
+    same range made: only what follows it is given. ``deinterlace`` is auto, which makes one picture
+    of the two fields of interlaced frames, or off. With ``deep``, frames of a source that has more
+    than 8 bits a sample are uint16; else all are uint8. ``hdr`` says what becomes of PQ and HLG:
     ``tonemap`` gives BT.709, ``keep`` the code values as they are, ``refuse`` raises InputError.
 
     Raises NotAVideo, NoVideoStream, CorruptInput, LimitExceeded, InputError for colours that cannot
     be converted, and UsageError for a range that cannot hold a frame.
     """
-    return VideoFile(path, start=start, end=end, limits=limits, deep=deep, hdr=hdr)
+    return VideoFile(
+        path,
+        start=start,
+        end=end,
+        after=after,
+        deinterlace=deinterlace,
+        limits=limits,
+        deep=deep,
+        hdr=hdr,
+    )
 
 
 class VideoFile:
@@ -82,51 +93,39 @@ class VideoFile:
         *,
         start: Fraction | None = None,
         end: Fraction | None = None,
+        after: Mark | None = None,
+        deinterlace: str = "auto",
         limits: Limits = DEFAULT_LIMITS,
         deep: bool = False,
         hdr: str = "tonemap",
     ) -> None:
-        _check_range(start, end)
+        check_range(start, end)
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
+        self._after = after
         self._notes: list[str] = []
         self._size_changed = False
-        self._deep, self._hdr = deep, hdr
+        self._given = 0
+        self._failures = 0
+        self._tail = Tail()
         self._frames: Generator[Frame, None, None] | None = None
-        self._pictures: Generator[VideoFrame, None, None] | None = None
-        self._container: InputContainer | None = open_container(path, max_pixels=limits.max_pixels)
-        try:
-            self._prepare(self._container)
-        except BaseException:
-            self.close()
-            raise
-
-    def _prepare(self, container: InputContainer) -> None:
-        stream = pick_video(container, self._name)
-        limit = self._limits.max_pixels
-        context = stream.codec_context
-        if context.width * context.height > limit:
-            raise LimitExceeded(
-                f"{self._name}: {context.width}x{context.height} is more than the {limit} pixels "
-                "allowed; scale it down first"
-            )
-        context.options = {"max_pixels": str(limit)}
-        self._decoder = Decoder(
-            container, stream, name=self._name, max_failures=self._limits.max_decode_failures
+        self._reel = Reel(
+            path,
+            deinterlace=check_deinterlace(deinterlace) == "auto",
+            max_pixels=limits.max_pixels,
+            max_failures=limits.max_decode_failures,
         )
-        self._pictures = self._decoder.pictures()
-        first = next(self._pictures, None)
-        if first is None:
-            raise CorruptInput(
-                f"{self._name}: not one frame could be decoded; the file is damaged or incomplete "
-                f"(copy it again), or its pictures have more than the {limit} pixels allowed"
-            )
+        first = self._reel.first
         self._stored = Size(first.width, first.height)
-        self._info = _describe(container, stream, first)
-        self._reader = self._choose_reader(first)
+        self._info = _describe(self._reel.container, self._reel.stream, first)
+        try:
+            self._reader = self._choose_reader(first, deep, hdr)
+        except BaseException:
+            self._reel.close()
+            raise
         self._timeline = Timeline(self._info.time_base, self._info.average_rate)
         self._note_losses(first)
-        self._frames = self._iterate(first)
+        self._frames = self._iterate()
 
     @property
     def info(self) -> VideoInfo:
@@ -137,8 +136,28 @@ class VideoFile:
     def health(self) -> SourceHealth:
         """What had to be swallowed so far."""
         return SourceHealth(
-            decode_failures=self._decoder.failures,
+            decode_failures=self._reel.failures,
             repaired_timestamps=self._timeline.repaired,
+            notes=(*self._notes, *self._note_fields()),
+        )
+
+    def mark(self) -> Mark:
+        """The place after the frame that was given last; for the thread that reads the frames.
+
+        Raises ValueError before the first.
+        """
+        last = self._timeline.last
+        if not self._given or last is None:
+            raise ValueError("there is no place to mark before the first frame")
+        return Mark(
+            frames=self._given,
+            stamps=self._tail.stamps,
+            crc32=self._tail.crc32,
+            last=last,
+            offset=self._timeline.offset,
+            repaired=self._timeline.repaired,
+            failures=self._failures,
+            deinterlaced=self._reel.deinterlaced,
             notes=tuple(self._notes),
         )
 
@@ -149,13 +168,10 @@ class VideoFile:
 
     def close(self) -> None:
         """Release the file; calling it twice is allowed."""
-        for generator in (self._frames, self._pictures):
-            if generator is not None:
-                generator.close()
-        self._frames = self._pictures = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+        self._reel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -168,57 +184,103 @@ class VideoFile:
     ) -> None:
         self.close()
 
-    def _iterate(self, first: VideoFrame) -> Generator[Frame, None, None]:
-        info, time_base = self._info, self._info.time_base
-        index = 0
-        for picture, pts in self._timed(first):
-            seconds = (pts - info.start_pts) * time_base
+    def _iterate(self) -> Generator[Frame, None, None]:
+        shots = self._shots() if self._after is None else self._following(self._after)
+        for picture, stamp in shots:
+            pts, seconds = self._place((picture, stamp))
             if self._start is not None and seconds < self._start:
                 continue
             if self._end is not None and seconds >= self._end:
                 break
-            self._check_length(index, seconds - (self._start or 0))
+            self._check_length(self._given, seconds - (self._start or 0))
+            pixels = self._upright(picture, seconds)
+            self._tail.add(stamp.pts, pixels)
+            self._failures = stamp.failures
+            self._given += 1
             yield Frame(
-                pixels=self._upright(picture, seconds),
+                pixels=pixels,
                 pts=pts,
-                time_base=time_base,
+                time_base=self._info.time_base,
                 duration=picture.duration or None,
-                index=index,
+                index=self._given - 1,
             )
-            index += 1
-        if index == 0:
+        if self._given == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
 
-    def _timed(self, first: VideoFrame) -> Iterator[tuple[VideoFrame, int]]:
-        assert self._pictures is not None
-        start = self._start or Fraction(0)
-        wanted = self._info.start_pts + int(start / self._info.time_base)
-        seeks = start > _WORTH_SEEKING and first.pts is not None
-        if seeks and self._decoder.seek(wanted):
-            self._pictures.close()
-            self._pictures = self._decoder.pictures_around(wanted, self._info.start_pts)
-        else:
-            yield first, self._timeline.place(first.pts)
-        for picture in self._pictures:
-            for _ in range(self._decoder.take_lost()):
-                self._timeline.skip()
-            yield picture, self._timeline.place(picture.pts)
+    def _place(self, shot: Shot) -> tuple[int, Fraction]:
+        """When a picture is shown: in ticks, and in seconds from the clip's first."""
+        _, stamp = shot
+        for _ in range(stamp.lost):
+            self._timeline.skip()
+        pts = self._timeline.place(stamp.pts)
+        return pts, (pts - self._info.start_pts) * self._info.time_base
 
-    def _choose_reader(self, first: VideoFrame) -> PixelReader:
+    def _shots(self) -> Iterator[Shot]:
+        """Pictures from somewhere before the range on."""
+        begin = self._info.start_pts + int((self._start or 0) / self._info.time_base)
+        return self._reel.shots_around(begin) or self._reel.shots()
+
+    def _following(self, mark: Mark) -> Iterator[Shot]:
+        """What follows a mark: found by a seek, or else by reading all that lies before it."""
+        finder = Finder(mark)
+        lead = int(_LEAD / self._info.time_base)
+        shots: Iterator[Shot] = iter(())
+        if finder.first is not None:
+            shots = self._reel.shots_around(finder.first - lead) or self._reel.shots()
+        for picture, stamp in shots:
+            if finder.is_there(stamp.pts, partial(self._again, picture, stamp.pts)):
+                self._reel.go_on(failures=mark.failures, deinterlaced=mark.deinterlaced)
+                self._timeline.go_on(last=mark.last, offset=mark.offset, repaired=mark.repaired)
+                break
+        else:
+            self._reel.reopen()
+            shots = self._counted(mark)
+        self._given = mark.frames
+        self._notes.extend(note for note in mark.notes if note not in self._notes)
+        return shots
+
+    def _again(self, picture: VideoFrame, stamp: int | None) -> AnyPixels:
+        """The pixels of a picture that an earlier reading gave."""
+        pixels = self._upright(picture, Fraction(0))
+        self._tail.add(stamp, pixels)
+        return pixels
+
+    def _counted(self, mark: Mark) -> Iterator[Shot]:
+        """What follows a mark, by its number of frames."""
+        self._tail = Tail()
+        shots = self._shots()
+        passed = 0
+        for picture, stamp in shots:
+            _, seconds = self._place((picture, stamp))
+            if self._start is not None and seconds < self._start:
+                continue
+            passed += 1
+            if passed > mark.frames - len(mark.crc32):
+                self._again(picture, stamp.pts)
+            if passed == mark.frames:
+                break
+        if passed < mark.frames or self._tail.crc32 != mark.crc32:
+            raise CorruptInput(
+                f"{self._name}: it does not decode to the pictures that an earlier run read from "
+                "it; start over with --overwrite"
+            )
+        return shots
+
+    def _choose_reader(self, first: VideoFrame, deep: bool, hdr: str) -> PixelReader:
         """What makes pixels of this file's pictures; from here on ``info`` says what they mean."""
         stored, maps = self._info.colour, False
-        if is_ictcp(colour_of(first)) and self._hdr != "keep":
+        if is_ictcp(colour_of(first)) and hdr != "keep":
             raise InputError(
                 f"{self._name}: its colours are stored as ICtCp (Dolby Vision), which cannot be "
                 "converted; make a PQ, HLG or SDR version of it first"
             )
-        if is_hdr(stored) and self._hdr == "refuse":
+        if is_hdr(stored) and hdr == "refuse":
             raise InputError(
                 f"{self._name}: it is HDR ({hdr_name(stored)}); allow --hdr tonemap to make it SDR"
             )
-        if is_hdr(stored) and self._hdr == "tonemap":
+        if is_hdr(stored) and hdr == "tonemap":
             self._info, maps = replace(self._info, colour=SDR), True
-        reader = PixelReader(first, stored, deep=self._deep, tone_map=maps)
+        reader = PixelReader(first, stored, deep=deep, tone_map=maps)
         self._notes.extend(reader.notes)
         return reader
 
@@ -230,7 +292,7 @@ class VideoFile:
                 f"the picture's size changes from {self._stored} to {size} at "
                 f"{float(seconds):.2f} s; such frames are fitted into {self._stored}"
             )
-            pixels = _letterbox(pixels, self._stored)
+            pixels = letterbox(pixels, self._stored)
         turn = _TURNS.get(self._info.rotation)
         return pixels if turn is None else cast(AnyPixels, cv2.rotate(pixels, turn))
 
@@ -248,6 +310,20 @@ class VideoFile:
     def _note_losses(self, first: VideoFrame) -> None:
         if has_alpha(first):
             self._notes.append("the source's transparency is ignored")
+        if self._info.frames_hidden:
+            self._notes.append(
+                f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
+                "no player shows them, and were left out"
+            )
+
+    def _note_fields(self) -> list[str]:
+        count = self._reel.deinterlaced
+        if not count:
+            return []
+        return [
+            f"the source is interlaced: the fields of {count} frame(s) were made into whole "
+            "pictures (bwdif); --deinterlace off keeps them as they are"
+        ]
 
     def _note_change(self, note: str) -> None:
         if not self._size_changed:
@@ -256,26 +332,18 @@ class VideoFile:
             _log.warning("%s: %s", self._name, note)
 
 
-def _check_range(start: Fraction | None, end: Fraction | None) -> None:
-    if start is not None and start < 0:
-        raise UsageError(f"start is {float(start):g} s, but a clip begins at 0")
-    if end is not None and end <= (start or 0):
-        raise UsageError(
-            f"end ({float(end):g} s) must be later than start ({float(start or 0):g} s)"
-        )
-
-
 def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
     rotation = round(-first.rotation / 90) * 90 % 360
     stored = Size(first.width, first.height)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter = rotation in (90, 270)
     time_base = stream.time_base or Fraction(1, 1000)
+    shown, hidden = count_shown(container, stream)
     return VideoInfo(
         size=stored.transposed if quarter else stored,
         time_base=time_base,
         average_rate=stream.average_rate or stream.guessed_rate,
-        frames_in_header=stream.frames or None,
+        frames_in_header=shown,
         duration_in_header=duration_seconds(container, stream),
         rotation=rotation,
         pixel_aspect=1 / aspect if quarter else aspect,
@@ -283,6 +351,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame)
         codec=stream.codec_context.name,
         streams=list_streams(container),
         start_pts=first.pts or 0,
+        frames_hidden=hidden,
         bits=bits_per_sample(first),
     )
 
@@ -308,7 +377,7 @@ def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
     return resolve_colour(said, Size(first.width, first.height))
 
 
-def _letterbox(pixels: AnyPixels, size: Size) -> AnyPixels:
+def letterbox(pixels: AnyPixels, size: Size) -> AnyPixels:
     """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
     height, width = pixels.shape[:2]
     scale = min(Fraction(size.width, width), Fraction(size.height, height))

@@ -20,6 +20,28 @@ def picture_size(data: bytes) -> Size | None:
     return Size(width, height) if width > 0 and height > 0 else None
 
 
+def may_be_transparent(data: bytes) -> bool:
+    """False for a JPEG, and a PNG without an alpha channel or a transparent colour."""
+    if data.startswith(b"\x89PNG"):
+        begins = data.find(b"IDAT")
+        return data[25:26] in (b"\4", b"\6") or data.find(b"tRNS", 0, max(begins, 0)) >= 0
+    return not data.startswith(b"\xff\xd8")
+
+
+def is_whole(data: bytes) -> bool:
+    """False where a PNG, JPEG, BMP or WebP ends before its picture does: a copy cut short."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND\xaeB`\x82" in data
+    if data.startswith(b"\xff\xd8"):
+        # Within compressed samples a marker cannot occur; a thumbnail's lie before the last scan.
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    if data.startswith(b"BM"):
+        return len(data) >= int.from_bytes(data[2:6], "little")
+    if data.startswith(b"RIFF"):
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    return True
+
+
 def _stated(data: bytes) -> tuple[int, int]:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _pair(">II", data, 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +20,7 @@ from rtstyle.errors import (
     OutputExists,
     OutputNotWritable,
 )
-from rtstyle.media.header import picture_size
+from rtstyle.media.header import is_whole, may_be_transparent, picture_size
 from rtstyle.media.output import check_destination, is_disk_full
 from rtstyle.media.streams import check_readable
 from rtstyle.types import DEFAULT_LIMITS, Limits, Pixels, Size
@@ -32,6 +33,20 @@ _QUALITY = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture file's content, and what was lost in making it 8-bit RGB."""
+
+    pixels: Pixels
+    """uint8 ``(H, W, 3)`` RGB, upright."""
+    bits: int
+    """A sample in the file: 8, 16 or 32 (floating point)."""
+    transparent: bool
+    """Whether it has an alpha channel; it was then laid on white."""
+    whole: bool
+    """Whether the file goes on to the end of its picture; decoders fill what is cut off."""
+
+
 def read_image(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pixels:
     """A picture file as uint8 ``(H, W, 3)`` RGB, turned upright as its EXIF data says.
 
@@ -39,6 +54,11 @@ def read_image(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pixels:
     on white. Raises NotAVideo where the file is missing or no picture, CorruptInput where it cannot
     be decoded, LimitExceeded before anything of its size is allocated.
     """
+    return read_picture(path, limits=limits).pixels
+
+
+def read_picture(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """As ``read_image``, with what it does not tell."""
     path = check_readable(path)
     try:
         data = path.read_bytes()
@@ -53,11 +73,13 @@ def read_image(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pixels:
             raise CorruptInput(f"{str(path)!r} is damaged; copy or download it again")
         raise NotAVideo(f"{str(path)!r} is not a picture that can be read; save it as PNG or JPEG")
     _check_size(path, Size(decoded.shape[1], decoded.shape[0]), limits)
-    if not data.startswith(b"\xff\xd8"):
+    bits, transparent = 8 * decoded.dtype.itemsize, False
+    if may_be_transparent(data):
         layered = _decode(data, cv2.IMREAD_UNCHANGED)
         if layered is not None and layered.ndim == 3 and layered.shape[2] == 4:
-            decoded = _lay_on_white(layered)
-    return cast(Pixels, cv2.cvtColor(_to_8_bits(decoded), cv2.COLOR_BGR2RGB))
+            decoded, transparent = _lay_on_white(layered), True
+    pixels = cast(Pixels, cv2.cvtColor(_to_8_bits(decoded), cv2.COLOR_BGR2RGB))
+    return Picture(pixels, bits, transparent, is_whole(data))
 
 
 def _decode(data: bytes, flags: int) -> npt.NDArray[np.generic] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import zip_longest
@@ -16,12 +16,14 @@ from av.stream import AttachmentStream, Disposition, Stream
 
 from rtstyle.media.codecs import MUXERS
 from rtstyle.media.languages import same_language
-from rtstyle.media.packets import codec_name, same_codec
-from rtstyle.media.streams import is_cover, pick_video
+from rtstyle.media.payload import same_codec
+from rtstyle.media.streams import codec_name, is_cover, pick_video
+from rtstyle.media.stretch import Window
+from rtstyle.media.tags import cut_chapters, is_unset_time
 from rtstyle.types import Check
 
 KINDS = ("picture", "audio", "subtitle", "attachment", "cover", "data")
-_COVER_MUXERS = ("mp4", "mov", "matroska")
+_COVERS_OF_MP4 = ("mjpeg", "png", "bmp")
 _WRITERS_OWN = frozenset(
     {
         "major_brand",
@@ -45,6 +47,7 @@ _MP4_TAGS = frozenset(
 )
 """Tags that mp4 and mov have a place for."""
 _CHAPTER_TICK = Fraction(1, 1000)
+_FOREVER = Fraction(2**40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,8 @@ def can_hold(muxer: str, stream: Stream) -> bool:
     if kind == "attachment":
         return muxer == "matroska"
     if kind == "cover":
-        return muxer in _COVER_MUXERS
+        # The muxer of QuickTime files takes none, though their demuxer knows them.
+        return muxer == "matroska" or (muxer == "mp4" and codec_name(stream) in _COVERS_OF_MP4)
     return codec_name(stream) != "unknown" and stream.codec_context.name in _codecs_of(muxer)
 
 
@@ -150,10 +154,15 @@ def _codecs_of(muxer: str) -> frozenset[str]:
 
 
 def check_streams(
-    input: InputContainer, output: InputContainer, pairs: Sequence[Pair], muxer: str
+    input: InputContainer,
+    output: InputContainer,
+    pairs: Sequence[Pair],
+    muxer: str,
+    empty: Container[int] = (),
 ) -> Iterator[Check]:
     """The number of each kind, then one check for each stream that has no packets to compare or no
-    counterpart."""
+    counterpart; ``empty``: indices of the input's streams without a packet, which muxers leave
+    out."""
     counts = []
     for kind in KINDS:
         before, after = len(_of_kind(input, kind)), len(_of_kind(output, kind))
@@ -162,7 +171,9 @@ def check_streams(
     fewer = any(pair.theirs is None for pair in pairs)
     yield Check("streams", not fewer, ", ".join(counts), required=False)
     for pair in pairs:
-        if pair.theirs is None:
+        if pair.theirs is None and pair.mine.index in empty:
+            yield Check(pair.name, True, f"{pair.described}: has nothing that could be kept")
+        elif pair.theirs is None:
             yield _missing(pair, muxer)
         elif isinstance(pair.mine, AttachmentStream) and isinstance(pair.theirs, AttachmentStream):
             same = pair.mine.data == pair.theirs.data
@@ -196,11 +207,11 @@ def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
     ]
     spoken = ", ".join(pair.mine.language or "none" for pair, _ in both if pair.kind != "data")
     yield Check("languages", not wrong, "; ".join(wrong) or spoken)
-    named = [(p, o) for p, o in both if p.mine.metadata.get("title")]
+    named = [(p, o) for p, o in both if _title(p.mine)]
     wrong = [
-        f"{pair.name}: {pair.mine.metadata['title']!r} to {other.metadata.get('title')!r}"
+        f"{pair.name}: {_title(pair.mine)!r} to {_title(other)!r}"
         for pair, other in named
-        if pair.mine.metadata["title"] != other.metadata.get("title")
+        if _title(pair.mine) != _title(other)
     ]
     yield Check("titles", not wrong, "; ".join(wrong) or _number(len(named), "named stream"))
     wrong = [
@@ -210,6 +221,11 @@ def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
     ]
     said = ", ".join(f"{pair.name} {_flags(pair.mine)}" for pair, _ in both)
     yield Check("dispositions", not wrong, "; ".join(wrong) or said)
+
+
+def _title(stream: Stream) -> str | None:
+    # QuickTime keeps it by the other name.
+    return stream.metadata.get("title") or stream.metadata.get("name")
 
 
 def _silent(pairs: Sequence[Pair], pair: Pair) -> bool:
@@ -226,9 +242,17 @@ def _flags(stream: Stream, ignore_default: bool = False) -> str:
     return "+".join(flags) or "none"
 
 
-def check_chapters(input: InputContainer, output: InputContainer, shift: Fraction) -> Check:
-    """``shift``: seconds by which the output as a whole is later."""
+def check_chapters(
+    input: InputContainer, output: InputContainer, shift: Fraction, window: Window
+) -> Check:
+    """``shift``: seconds by which the output as a whole is later; of the input what lies in the
+    ``window`` is compared, cut to it."""
     before, after = input.chapters(), output.chapters()
+    if window.begin is not None or window.end is not None:
+        end = _FOREVER if window.end is None else window.end
+        earlier = -shift if window.begin is None else window.begin
+        before = cut_chapters(before, begin=window.begin, end=end, shift=earlier)
+        shift += earlier
     for number, (one, other) in enumerate(zip_longest(before, after), start=1):
         if one is None or other is None:
             return Check(
@@ -239,7 +263,7 @@ def check_chapters(input: InputContainer, output: InputContainer, shift: Fractio
             return Check("chapters", False, f"chapter {number}: {title!r} to {kept!r}")
         begins, began = (c["start"] * (c["time_base"] or _CHAPTER_TICK) for c in (other, one))
         moved = begins - began
-        if min(abs(moved), abs(moved - shift)) > _CHAPTER_TICK:
+        if abs(moved - shift) > 2 * _CHAPTER_TICK and max(begins, began) > 0:
             return Check("chapters", False, f"chapter {number} is {float(moved):+.3f} s off")
     return Check("chapters", True, _number(len(before), "chapter"))
 
@@ -265,7 +289,8 @@ def check_tags(input: InputContainer, output: InputContainer, muxer: str) -> Ite
 
 
 def _tags(container: InputContainer) -> dict[str, str]:
-    tags = {key.lower(): value for key, value in container.metadata.items()}
+    said = container.metadata.items()
+    tags = {key.lower(): value for key, value in said if not is_unset_time(key, value)}
     if "creation_time" in tags:
         # Containers differ in how finely they count it.
         tags["creation_time"] = tags["creation_time"][: len("2000-01-01T00:00:00")]

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-from rtstyle.media.decode import Decoder
-from rtstyle.media.streams import open_container, pick_video, shown
-from rtstyle.media.timeline import Timeline
-from rtstyle.types import Limits
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,54 +17,17 @@ class Moment:
     duration: Fraction | None
 
 
-class Film:
-    """The times of a file's pictures, in order: those that decode, as a conversion sees them."""
-
-    def __init__(self, path: Path, limits: Limits) -> None:
-        """Raises NotAVideo and NoVideoStream."""
-        self._container = open_container(path, max_pixels=limits.max_pixels)
-        try:
-            stream = pick_video(self._container, shown(path))
-            stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-            self._decoder = Decoder(
-                self._container, stream, name=shown(path), max_failures=limits.max_decode_failures
-            )
-            self.tick = stream.time_base or Fraction(1, 1000)
-            self._timeline = Timeline(self.tick, stream.average_rate or stream.guessed_rate)
-        except BaseException:
-            self._container.close()
-            raise
+class Moments(Protocol):
+    """A film as the times of its pictures."""
 
     @property
-    def failures(self) -> int:
-        """Packets that could not be decoded so far."""
-        return self._decoder.failures
-
-    @property
-    def repaired(self) -> int:
-        """Times that were missing or ran backwards so far."""
-        return self._timeline.repaired
+    def tick(self) -> Fraction:
+        """Seconds."""
+        ...
 
     def moments(self) -> Generator[Moment, None, None]:
-        """Raises CorruptInput after more failures in a row than the limits allow."""
-        with closing(self._decoder.pictures()) as pictures:
-            for index, picture in enumerate(pictures):
-                for _ in range(self._decoder.take_lost() if index else 0):
-                    self._timeline.skip()
-                pts = self._timeline.place(picture.pts)
-                length = picture.duration * self.tick if picture.duration else None
-                yield Moment(pts * self.tick, length)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._container.close()
+        """In order, each later than the one before."""
+        ...
 
 
 @dataclass(slots=True)
@@ -106,6 +62,17 @@ class Match:
         shift = self.first_output - self.first_input
         return shift if abs(shift) > self.tick else Fraction(0)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every picture has its counterpart, none is added, and none moved."""
+        paired = self.input_frames == self.output_frames and not self.missing and not self.added
+        return paired and self.largest <= self.tick
+
+    @property
+    def spans_agree(self) -> bool:
+        """Whether both are as long as each other, as far as lengths of a last picture are kept."""
+        return abs(self.output_span - self.input_span) <= max(self.tick, self.last_frame)
+
 
 class _Reader:
     """Moments with a look at the next one."""
@@ -132,18 +99,25 @@ class _Reader:
         return stated or self._step or Fraction(0)
 
 
-def match_pictures(input: Film, output: Film) -> Match:
+def match_pictures(
+    input: Moments,
+    output: Moments,
+    *,
+    progress: Callable[[int], None] | None = None,
+    until_apart: bool = False,
+) -> Match:
     """Lay the pictures of two files side by side, by their times.
 
     A picture whose neighbour fits better has no counterpart, so that one dropped frame is counted
-    as one and does not make all later ones late.
+    as one and does not make all later ones late. ``progress`` hears how many pictures of the output
+    were read; ``until_apart`` ends at the first difference, and the match is then not complete.
     """
     found = Match(tick=max(input.tick, output.tick))
     with closing(input.moments()) as mine, closing(output.moments()) as theirs:
         one, other = _Reader(mine), _Reader(theirs)
         if one.first is not None and other.first is not None:
             found.first_input, found.first_output = one.first.seconds, other.first.seconds
-        _walk(one, other, found)
+        _walk(one, other, found, progress, until_apart)
     found.input_frames, found.output_frames = one.count, other.count
     found.last_frame = one.last_length
     found.input_span = _span(one)
@@ -151,7 +125,13 @@ def match_pictures(input: Film, output: Film) -> Match:
     return found
 
 
-def _walk(one: _Reader, other: _Reader, found: Match) -> None:
+def _walk(
+    one: _Reader,
+    other: _Reader,
+    found: Match,
+    progress: Callable[[int], None] | None,
+    until_apart: bool,
+) -> None:
     shift = found.shift
     while one.current is not None or other.current is not None:
         gap = None
@@ -176,6 +156,10 @@ def _walk(one: _Reader, other: _Reader, found: Match) -> None:
                 found.largest, found.largest_at = gap, (one.count, one.current.seconds)
             one.advance()
             other.advance()
+        if progress is not None:
+            progress(other.count)
+        if until_apart and (found.missing or found.added or found.largest > found.tick):
+            return
 
 
 def _fits(one: Moment | None, other: Moment | None, shift: Fraction, gap: Fraction) -> bool:

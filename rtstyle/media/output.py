@@ -159,7 +159,7 @@ def partial_names(output: Path) -> Iterator[Path]:
         yield output.with_name(f"{output.stem}.partial-{number}{output.suffix}")
 
 
-def _lock(descriptor: int) -> bool:
+def lock_file(descriptor: int) -> bool:
     """Take the file for this process alone; True also where the system has no such locks."""
     if sys.platform != "win32":
         try:
@@ -172,13 +172,20 @@ def _lock(descriptor: int) -> bool:
 class PartFile:
     """``<name>.part`` beside the destination, locked against a second run until it has its name."""
 
-    def __init__(self, output: Path, *, overwrite: bool) -> None:
-        """Raises OutputError where another run holds it, OutputNotWritable, DiskFull."""
+    def __init__(self, output: Path, *, overwrite: bool, rescue: Path | None = None) -> None:
+        """What an earlier run left in it is dropped, or moved to ``rescue``.
+
+        Raises OutputError where another run holds it, OutputNotWritable, DiskFull.
+        """
         # A destination that is a link to a file is written where the link points.
         self._final = Path(os.path.realpath(output))
         self._overwrite = overwrite
         self.path = self._final.with_name(self._final.name + ".part")
+        self.precious = False
+        """Whether it holds what is nowhere else."""
         self._lock: int | None = self._open_locked()
+        if rescue is not None:
+            self.rescue(rescue)
         self._check_room()
 
     def _open_locked(self) -> int:
@@ -193,7 +200,7 @@ class PartFile:
                     f"{str(self.path)!r} cannot be written ({error.strerror}); "
                     "choose another folder"
                 ) from None
-            if not _lock(lock):
+            if not lock_file(lock):
                 os.close(lock)
                 raise OutputError(
                     f"{self._final.name}: another run is writing it ({self.path.name} is locked); "
@@ -223,6 +230,31 @@ class PartFile:
             raise OutputNotWritable(
                 f"{str(self.path)!r} cannot be written ({error.strerror}); choose another folder"
             ) from None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is still this run's."""
+        return self._lock is not None
+
+    def rescue(self, to: Path) -> None:
+        """Move what was written elsewhere, and begin anew."""
+        assert self._lock is not None
+        # Locked still, until there is a new one that is.
+        old = self._lock
+        os.replace(self.path, to)
+        self._lock = self._open_locked()
+        self.precious = False
+        os.close(old)
+
+    def sync(self) -> None:
+        """See on the disk what was written so far."""
+        assert self._lock is not None
+        os.fsync(self._lock)
+
+    def empty(self) -> None:
+        """Drop what is in it."""
+        assert self._lock is not None
+        os.ftruncate(self._lock, 0)
 
     def place(self) -> int:
         """Give the finished file its final name; return its size in bytes."""
@@ -285,10 +317,16 @@ class PartFile:
         """Leave the unfinished file where it is, and let others have it."""
         self._unlock()
 
-    def remove(self) -> None:
-        """Delete the unfinished file; calling it twice, or after ``place``, is allowed."""
-        if self._lock is not None:
+    def discard(self) -> None:
+        """Delete the unfinished file, unless it is precious; it stays locked."""
+        if not self.precious:
             self.path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Delete the unfinished file, unless it is precious, and let others have it; calling it
+        twice, or after ``place``, is allowed."""
+        if self._lock is not None:
+            self.discard()
             self._unlock()
 
     def _unlock(self) -> None:

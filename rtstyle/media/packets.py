@@ -1,90 +1,46 @@
-"""Copied streams of two files side by side: their packets' hashes, in order, in one pass."""
+"""Streams of two files side by side, beside their pictures: packet for packet, in one pass."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from rtstyle.media.streams import open_container
+from rtstyle.media.hidden import HiddenSound
+from rtstyle.media.payload import READ_ERRORS, Piece, pieces_of
+from rtstyle.media.streams import open_container, packet_seconds
+from rtstyle.media.stretch import Window
+from rtstyle.media.tally import Extents, Tally
 
-_MOST_WAITING = 2**16
-"""Packets of one file that wait for their counterparts in the other, which is interleaved
-otherwise; a stream of any file that plays needs a few hundred."""
-_BLOCK = 4096
-_MPEG_AUDIO = frozenset({"mp1", "mp2", "mp3"})
-_ADTS_HEADER = 7
-_ADTS_WITH_CHECKSUM = 9
+COPIED, RETIMED, ENCODED, ABSENT = "copied", "retimed", "encoded", "absent"
+"""How a stream is compared: by content and times; by the time that it fills, where its text is
+stored in another form, where it is encoded anew, and where it has no counterpart."""
 
-_Hashed: TypeAlias = "tuple[bytes, Fraction | None]"
+_MARGIN = Fraction(120)
+"""Seconds before a range from which on packets are read; twice what a conversion takes."""
+_SHOWN_BEFORE = Fraction(50)
+"""Seconds before a range in which a conversion looks for texts that are shown in it, at the
+least."""
+_STRAGGLING = Fraction(10)
+"""Seconds by which packets of two streams may lie in the wrong order in a file."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """What came of comparing one stream of the input with its copy."""
+class Strand(NamedTuple):
+    """A stream of the input and its counterpart, by their indices, and how they are compared."""
 
-    input_packets: int = 0
-    output_packets: int = 0
-    first_different: int | None = None
-    """Number, from 0, of the first packet that is not the same."""
-    first_different_at: Fraction | None = None
-    """Its time in the input, in seconds; None where the input has no such packet or time."""
-    input_starts: Fraction | None = None
-    output_starts: Fraction | None = None
-    earliest_gap: Fraction | None = None
-    """Seconds by which a packet is later in the output than in the input: the least of all."""
-    latest_gap: Fraction | None = None
-    _waiting: tuple[deque[_Hashed], deque[_Hashed]] = field(
-        default_factory=lambda: (deque(), deque())
-    )
-
-    def take(self, side: int, hashed: _Hashed) -> None:
-        """Another packet of the input (side 0) or the output (side 1)."""
-        seconds = hashed[1]
-        if side == 0:
-            self.input_packets += 1
-            self.input_starts = seconds if self.input_starts is None else self.input_starts
-        else:
-            self.output_packets += 1
-            self.output_starts = seconds if self.output_starts is None else self.output_starts
-        if self.first_different is not None:
-            return
-        self._waiting[side].append(hashed)
-        if self._waiting[0] and self._waiting[1]:
-            self._compare(self._waiting[0].popleft(), self._waiting[1].popleft())
-        elif len(self._waiting[side]) > _MOST_WAITING:
-            self.end()
-
-    def end(self) -> None:
-        """What waits now has no counterpart."""
-        for side in (0, 1):
-            if self._waiting[side] and self.first_different is None:
-                total = self.input_packets if side == 0 else self.output_packets
-                at = self._waiting[side][0][1] if side == 0 else None
-                self._differs(total - len(self._waiting[side]), at)
-
-    def _compare(self, mine: _Hashed, theirs: _Hashed) -> None:
-        if mine[0] != theirs[0]:
-            compared = min(self.input_packets, self.output_packets) - 1
-            self._differs(compared, mine[1])
-        elif mine[1] is not None and theirs[1] is not None:
-            gap = theirs[1] - mine[1]
-            self.earliest_gap = gap if self.earliest_gap is None else min(gap, self.earliest_gap)
-            self.latest_gap = gap if self.latest_gap is None else max(gap, self.latest_gap)
-
-    def _differs(self, number: int, at: Fraction | None) -> None:
-        self.first_different, self.first_different_at = number, at
-        for waiting in self._waiting:
-            waiting.clear()
+    mine: int
+    theirs: int | None
+    how: str
+    spare: int = 0
+    """Packets that the output may lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,143 +48,199 @@ class Comparison:
     """All streams compared."""
 
     tallies: Mapping[int, Tally]
-    """By the stream's index in the input."""
+    """By the stream's index in the input: those compared packet by packet."""
+    extents: Mapping[int, Extents]
+    """The same of those compared by time."""
     unread: tuple[str, ...]
     """One sentence per file that could not be read to its end."""
+    starts: tuple[Fraction, ...]
+    """When each of the input's streams begins, in seconds of its clock."""
 
 
-def compare_packets(input: Path, output: Path, pairs: Mapping[int, int]) -> Comparison:
-    """Compare streams packet for packet; ``pairs``: their index in the input and in the output.
+def compare_packets(
+    input: Path, output: Path, strands: Iterable[Strand], window: Window | None = None
+) -> Comparison:
+    """Compare streams with their counterparts; of the input only what lies in the ``window``.
 
     What containers add to a packet is taken off: ADTS headers of AAC, empty subtitles that fill a
     gap, and the cuts between packets of PCM.
     """
-    tallies = {index: Tally() for index in pairs}
-    if not pairs:
-        return Comparison(tallies, ())
-    by_output = {theirs: tallies[mine] for mine, theirs in pairs.items()}
+    strands = tuple(strands)
+    by_time = (RETIMED, ENCODED, ABSENT)
+    tallies = {s.mine: Tally(spare=s.spare) for s in strands if s.how not in by_time}
+    extents = {s.mine: Extents() for s in strands if s.how in by_time}
+    if not strands:
+        return Comparison(tallies, extents, (), ())
+    by_input: dict[int, Tally | Extents] = {**tallies, **extents}
+    by_output = {s.theirs: by_input[s.mine] for s in strands if s.theirs is not None}
+    ways = (
+        {s.mine: s.how for s in strands},
+        {s.theirs: s.how for s in strands if s.theirs is not None},
+    )
     unread: list[str] = []
     with (
-        closing(_read(input, set(pairs), "input", unread)) as mine,
-        closing(_read(output, set(by_output), "output", unread)) as theirs,
+        closing(_read(input, ways[0], "input", unread, window or Window())) as mine,
+        closing(_read(output, ways[1], "output", unread, Window())) as theirs,
     ):
         one, other = next(mine, None), next(theirs, None)
         # The file that is behind in time reads on, so that little has to wait.
         while one is not None or other is not None:
-            if other is None or (one is not None and one[2] <= other[2]):
+            if other is None or (one is not None and one.reached <= other.reached):
                 assert one is not None
-                tallies[one[0]].take(0, one[1])
+                by_input[one.stream].take(0, one.piece)
                 one = next(mine, None)
             else:
-                by_output[other[0]].take(1, other[1])
+                by_output[other.stream].take(1, other.piece)
                 other = next(theirs, None)
-    for tally in tallies.values():
-        tally.end()
-    return Comparison(tallies, tuple(unread))
+    for compared in by_input.values():
+        compared.end()
+    starts = [t.input_starts for t in tallies.values()] + [e.mine.begins for e in extents.values()]
+    return Comparison(
+        tallies, extents, tuple(unread), tuple(start for start in starts if start is not None)
+    )
+
+
+class _Read(NamedTuple):
+    stream: int
+    piece: Piece
+    reached: Fraction
+    """Seconds from the first piece of the file."""
 
 
 def _read(
-    path: Path, indices: set[int], which: str, unread: list[str]
-) -> Generator[tuple[int, _Hashed, Fraction], None, None]:
-    """Stream, hash, and how far the file is read in seconds from its first packet."""
+    path: Path, ways: Mapping[int, str], which: str, unread: list[str], window: Window
+) -> Generator[_Read, None, None]:
+    if not ways:
+        return
     with open_container(path) as container:
-        streams = [stream for stream in container.streams if stream.index in indices]
+        streams = [stream for stream in container.streams if stream.index in ways]
         for stream in container.streams:
-            if stream.index not in indices:
+            if stream.index not in ways:
                 stream.discard = Discard.all
-        hashers = {stream.index: _hasher(stream) for stream in streams}
+        makers = {s.index: pieces_of(s, hashed=ways[s.index] == COPIED) for s in streams}
+        within = _Within(streams, ways, window)
+        sounds = [s.index for s in streams if s.type == "audio" and ways[s.index] == COPIED]
+        heard = {index: HiddenSound() for index in sounds}
         start: Fraction | None = None
         reached = Fraction(0)
-        try:
-            with closing(container.demux(*streams)) as packets:  # type: ignore[type-var]
-                for packet in packets:
-                    if packet.size == 0:
-                        continue
-                    seconds = _seconds(packet)
+        with closing(_packets(container, streams, which, unread, window.begin)) as packets:
+            for packet in packets:
+                index, seconds = packet.stream_index, packet_seconds(packet)
+                if within.is_over(packet, seconds):
+                    break
+                hidden = packet.is_discard and ways[index] in (ENCODED, ABSENT)
+                if hidden or not within.has(packet, seconds):
+                    continue
+                for kept in heard[index].take(packet) if index in heard else (packet,):
+                    seconds = packet_seconds(kept)
+                    if seconds is not None and kept.stream.type != "audio":
+                        # What is shown already when the window opens is shown from then on.
+                        seconds = max(seconds, window.begin or seconds)
                     if seconds is not None:
                         start = seconds if start is None else start
                         reached = max(reached, seconds - start)
-                    for hashed in hashers[packet.stream_index].feed(packet, seconds):
-                        yield packet.stream_index, hashed, reached
-        except av.FFmpegError as error:
-            unread.append(f"the {which} could not be read to its end ({error.strerror})")
-        for index, hasher in hashers.items():
-            for hashed in hasher.finish():
-                yield index, hashed, reached
+                    optional = within.is_optional(kept)
+                    for piece in makers[index].feed(kept, seconds, optional=optional):
+                        yield _Read(index, within.cut(piece), reached)
+        for index, maker in makers.items():
+            for piece in maker.finish():
+                yield _Read(index, piece, reached)
 
 
-class _Whole:
-    """A hash a packet."""
-
-    def __init__(self, codec: str) -> None:
-        self._codec = codec
-
-    def feed(self, packet: Packet[Stream], seconds: Fraction | None) -> Iterator[_Hashed]:
-        payload = bytes(packet)
-        if self._codec == "mov_text" and payload[:2] == b"\0\0":
+def _packets(
+    container: InputContainer,
+    streams: list[Stream],
+    which: str,
+    unread: list[str],
+    begin: Fraction | None,
+) -> Generator[Packet[Stream], None, None]:
+    """All that have content; from a place well before ``begin`` on where that can be found."""
+    if begin is not None and begin > 2 * _MARGIN and _lands_early(container, streams, begin):
+        container.seek(int((begin - _MARGIN) * av.time_base))
+    failures = 0
+    while failures < 2:
+        try:
+            with closing(container.demux(*streams)) as packets:  # type: ignore[type-var]
+                for packet in packets:
+                    failures = 0
+                    if packet.size:
+                        yield packet
             return
-        if self._codec.startswith("aac"):
-            payload = _without_adts(payload)
-        yield _digest(payload), seconds
-
-    def finish(self) -> Iterator[_Hashed]:
-        return iter(())
-
-
-class _Blocks:
-    """A hash every so many bytes, wherever the container cuts them into packets."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, packet: Packet[Stream], seconds: Fraction | None) -> Iterator[_Hashed]:
-        # Only a block that begins with its packet has a time that does not depend on the cuts.
-        time = None if self._rest else seconds
-        data = self._rest + bytes(packet)
-        whole = len(data) - len(data) % _BLOCK
-        for begin in range(0, whole, _BLOCK):
-            yield _digest(data[begin : begin + _BLOCK]), time
-            time = None
-        self._rest = data[whole:]
-
-    def finish(self) -> Iterator[_Hashed]:
-        if self._rest:
-            yield _digest(self._rest), None
-            self._rest = b""
+        except READ_ERRORS as error:
+            # As a conversion reads on: the demuxer may find its way again.
+            failures += 1
+            reason = getattr(error, "strerror", None) or str(error)
+            unread.append(f"the {which} could not be read to its end ({reason})")
 
 
-def _hasher(stream: Stream) -> _Whole | _Blocks:
-    name = codec_name(stream)
-    return _Blocks() if name.startswith("pcm_") else _Whole(name)
+def _lands_early(container: InputContainer, streams: list[Stream], begin: Fraction) -> bool:
+    """Whether a seek finds a place well before ``begin``: some demuxers land behind it."""
+    indices = [stream.index for stream in streams]
+    with open_container(container.name.removeprefix("file:")) as probe:
+        wanted = [probe.streams[index] for index in indices]
+        for stream in probe.streams:
+            if stream.index not in indices:
+                stream.discard = Discard.all
+        try:
+            probe.seek(int((begin - _MARGIN) * av.time_base))
+            with closing(probe.demux(*wanted)) as packets:  # type: ignore[type-var]
+                first = next((packet_seconds(packet) for packet in packets if packet.size), None)
+        except READ_ERRORS:
+            return False
+    return first is not None and first <= begin - _MARGIN / 2
 
 
-def codec_name(stream: Stream) -> str:
-    """The name of the codec, not of the library that decodes it; or ``unknown``."""
-    # Typed as always present; None where FFmpeg has no decoder for the stream.
-    context: object | None = stream.codec_context
-    return "unknown" if context is None else stream.codec_context.codec.canonical_name
+class _Within:
+    """Which packets of the input lie in a window, as a conversion takes them."""
 
+    def __init__(self, streams: list[Stream], ways: Mapping[int, str], window: Window) -> None:
+        self._window = window
+        self._encoded = {index for index, how in ways.items() if how == ENCODED}
+        self._sounds = {stream.index for stream in streams if stream.type == "audio"}
+        self._all = {stream.index for stream in streams}
+        self._done: set[int] = set()
 
-def same_codec(one: Stream, other: Stream) -> bool:
-    """Whether two streams are stored alike; mp4 does not tell the layers of MPEG audio apart."""
-    names = {codec_name(one), codec_name(other)}
-    return len(names) == 1 or names <= _MPEG_AUDIO
+    def is_over(self, packet: Packet[Stream], seconds: Fraction | None) -> bool:
+        """Whether nothing in the window can follow."""
+        end = self._window.end
+        if end is None or seconds is None or seconds < end:
+            return False
+        self._done.add(packet.stream_index)
+        if self._done >= self._all:
+            return True
+        late = packet.stream_index in self._sounds and seconds >= end + _STRAGGLING
+        return late and self._done >= self._sounds
 
+    def has(self, packet: Packet[Stream], seconds: Fraction | None) -> bool:
+        """Whether the output should have the packet, or may have it."""
+        begin, end = self._window.begin, self._window.end
+        if packet.stream_index in self._done:
+            return False
+        if seconds is None:
+            return True
+        if end is not None and seconds >= end:
+            return False
+        if begin is None or seconds >= begin:
+            return True
+        if packet.stream.type == "audio" and packet.stream_index not in self._encoded:
+            return False
+        ends = seconds + (packet.duration or 0) * packet.time_base
+        return ends > begin or not packet.duration
 
-def _digest(payload: bytes) -> bytes:
-    return hashlib.blake2b(payload, digest_size=16).digest()
+    def is_optional(self, packet: Packet[Stream]) -> bool:
+        """Whether it begins so long before the window that a conversion need not have found it, or
+        does not say whether it is still shown."""
+        seconds, begin = packet_seconds(packet), self._window.begin
+        if seconds is None or begin is None or seconds >= begin:
+            return False
+        return begin - seconds > _SHOWN_BEFORE or not packet.duration
 
-
-def _without_adts(payload: bytes) -> bytes:
-    """AAC less the header it has in broadcasts; anything else as it is."""
-    if len(payload) < _ADTS_HEADER or payload[0] != 0xFF or payload[1] & 0xF6 != 0xF0:
-        return payload
-    length = (payload[3] & 0x03) << 11 | payload[4] << 3 | payload[5] >> 5
-    if length != len(payload):
-        return payload
-    return payload[_ADTS_HEADER if payload[1] & 1 else _ADTS_WITH_CHECKSUM :]
-
-
-def _seconds(packet: Packet[Stream]) -> Fraction | None:
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else ticks * packet.time_base
+    def cut(self, piece: Piece) -> Piece:
+        """The piece less what of its time lies outside of the window."""
+        begin, end = self._window.begin, self._window.end
+        if piece.seconds is None or (begin is None and end is None):
+            return piece
+        first = max(piece.seconds, begin or piece.seconds)
+        last = piece.seconds + piece.duration
+        last = last if end is None else min(last, end)
+        return piece._replace(seconds=first, duration=max(Fraction(0), last - first))

@@ -8,10 +8,12 @@ import stat
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
@@ -162,6 +164,28 @@ def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str,
     )
 
 
+def has_foreign_clock(container: InputContainer) -> bool:
+    """Whether the container's clock starts anywhere (MPEG streams) and not near zero."""
+    return container.format.name in ("mpegts", "mpeg")
+
+
+def not_carried(
+    container: InputContainer, pictures: Iterable[VideoStream], *, with_subtitles: bool
+) -> list[str]:
+    """What nothing is known of, and what no output holds."""
+    kinds = ("audio", "subtitle", "attachment")
+    carried = {stream.index for stream in container.streams if stream.type in kinds}
+    carried |= {stream.index for stream in pictures}
+    notes = list(left_behind(container, carried))
+    unknown = len(container.streams.audio) - len(copyable_sounds(container))
+    if unknown:
+        notes.append(f"{unknown} audio stream(s) of unknown codec not carried over")
+    unknown = len(container.streams.subtitles) - len(copyable_subtitles(container))
+    if unknown and with_subtitles:
+        notes.append(f"{unknown} subtitle stream(s) of unknown codec not carried over")
+    return notes
+
+
 def _of_the_container(container: InputContainer) -> Iterator[int]:
     for stream in container.streams:
         told = stream.type == "data" and "timecode" in stream.metadata
@@ -178,6 +202,12 @@ def start_seconds(stream: Stream) -> Fraction | None:
     return stream.start_time * stream.time_base
 
 
+def packet_seconds(packet: Packet[Any]) -> Fraction | None:
+    """When a packet is shown, or else when it is decoded; None where it does not say."""
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return None if ticks is None else ticks * packet.time_base
+
+
 def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | None:
     """How long the header says that the stream is; where it only says so of the whole file, that.
 
@@ -191,6 +221,11 @@ def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | No
         return whole
     # A tag that a file was given before it was cut says more than is there.
     return min(tagged, whole)
+
+
+def has_length(stream: Stream) -> bool:
+    """Whether the header says how long this very stream is."""
+    return stream.duration is not None or _tagged_seconds(stream) is not None
 
 
 def _tagged_seconds(stream: Stream) -> Fraction | None:

@@ -60,7 +60,16 @@ class Label:
 
 def file_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags of a container that are true of its copy as well."""
-    return {key: value for key, value in tags.items() if _plain(key) not in _OF_THE_FILE}
+    return {
+        key: value
+        for key, value in tags.items()
+        if _plain(key) not in _OF_THE_FILE and not is_unset_time(key, value)
+    }
+
+
+def is_unset_time(key: str, value: str) -> bool:
+    """Whether a tag is the zero of the clock, which writers put where nobody gave them a time."""
+    return key.lower() == "creation_time" and value.startswith("1970-01-01T00:00:00")
 
 
 def dress(new: Stream, old: Stream, name: str, *, without: Sequence[str] = ()) -> Label:
@@ -87,10 +96,16 @@ def dress(new: Stream, old: Stream, name: str, *, without: Sequence[str] = ()) -
 
 
 def cut_chapters(
-    chapters: Sequence[Chapter], *, begin: Fraction | None, end: Fraction, shift: Fraction
+    chapters: Sequence[Chapter],
+    *,
+    begin: Fraction | None,
+    end: Fraction,
+    shift: Fraction,
+    late: Fraction = Fraction(0),
 ) -> list[Chapter]:
     """The chapters that lie in ``begin <= t < end`` (seconds of the source), cut to it and made
-    ``shift`` seconds earlier."""
+    ``shift`` seconds earlier, then ``late`` seconds later; one that begins where the output does
+    stays there."""
     first = shift if begin is None else max(begin, shift)
     kept: list[Chapter] = []
     for chapter in sorted(chapters, key=_chapter_start):
@@ -99,11 +114,12 @@ def cut_chapters(
         start, stop = chapter["start"] * tick, max(chapter["start"], chapter["end"]) * tick
         if start >= end or (stop <= first and start < first):
             continue
+        opens = max(start, first) - shift
         kept.append(
             {
                 "id": chapter["id"],
-                "start": round((max(start, first) - shift) / tick),
-                "end": round((min(stop, end) - shift) / tick),
+                "start": round((opens + late) / tick) if opens else 0,
+                "end": round((min(stop, end) - shift + late) / tick),
                 "time_base": tick,
                 "metadata": dict(chapter["metadata"]),
             }

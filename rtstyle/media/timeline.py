@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from rtstyle.errors import UsageError
+
 _DISCONTINUITY_SECONDS = 1
 """A jump back by more than this is a new clock (two recordings joined), not a wrong stamp."""
 
@@ -47,7 +49,31 @@ class Timeline:
         self._last = placed
         return placed
 
+    @property
+    def last(self) -> int | None:
+        """The time given last."""
+        return self._last
+
+    @property
+    def offset(self) -> int:
+        """By how much jumps of the clock have moved all times since."""
+        return self._offset
+
+    def go_on(self, *, last: int, offset: int, repaired: int) -> None:
+        """Take up where another timeline of the same film was."""
+        self._last, self._offset, self.repaired = last, offset, repaired
+
     def skip(self) -> None:
         """Leave room for a frame that was lost and had no pts of its own."""
         if self._last is not None:
             self._last += self._step
+
+
+def check_range(start: Fraction | None, end: Fraction | None) -> None:
+    """Raise UsageError for seconds of a clip between which no frame can lie."""
+    if start is not None and start < 0:
+        raise UsageError(f"start is {float(start):g} s, but a clip begins at 0")
+    if end is not None and end <= (start or 0):
+        raise UsageError(
+            f"end ({float(end):g} s) must be later than start ({float(start or 0):g} s)"
+        )

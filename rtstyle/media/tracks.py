@@ -34,11 +34,14 @@ class CopyTrack:
         self.repaired = 0
         self.damaged = 0
         self._time_base = stream.time_base or _ticks_of(stream)
-        self._stream = output.add_stream_from_template(stream, opaque=True)
+        self._stream = self._add(output, stream)
         self.label: Label = dress(self._stream, stream, name)
         self._strict = output.format.name in ("mp4", "mov")
         self._last_dts: int | None = None
         self._next: int = 0
+
+    def _add(self, output: OutputContainer, stream: Stream) -> Stream:
+        return output.add_stream_from_template(stream, opaque=True)
 
     @property
     def _least_step(self) -> int:

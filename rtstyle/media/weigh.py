@@ -10,7 +10,11 @@ from pathlib import Path
 
 import av
 
-from rtstyle.media.streams import open_container, pick_video, shown
+from rtstyle.media.streams import has_length, open_container, pick_video, shown
+
+_BEFORE_END = Fraction(5)
+_LAST_PACKET = Fraction(1, 5)
+"""Seconds that a last packet may last without saying so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,28 @@ def measure_extent(path: Path) -> Extent:
     timed = low is not None and high > low
     seconds = (high - (low or 0)) * time_base if timed else frames / rate
     return Extent(frames, Fraction(seconds))
+
+
+def ends_in_sound(path: Path) -> bool:
+    """Whether a file can be read to the end that its header promises, which is not said of the
+    pictures but of the whole: then its pictures end before its sound, and nothing was cut off.
+
+    Raises NotAVideo and NoVideoStream.
+    """
+    with open_container(path) as container:
+        stream = pick_video(container, shown(path))
+        if container.duration is None or has_length(stream):
+            return False
+        promised = Fraction(container.duration, av.time_base)
+        try:
+            container.seek(max(0, int((promised - _BEFORE_END) * av.time_base)))
+            with closing(container.demux()) as packets:  # type: ignore[type-var]
+                for packet in packets:
+                    if packet.pts is None or not packet.size:
+                        continue
+                    ends = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    if ends >= promised - _LAST_PACKET:
+                        return True
+        except av.FFmpegError:
+            return False
+    return False

@@ -13,7 +13,7 @@ import numpy as np
 
 from rtstyle.backends import BACKENDS, PRECISIONS, Stylizer, load_stylizer
 from rtstyle.errors import BackendOutOfMemory, UsageError
-from rtstyle.media import HDR_MODES, EncodeOptions, to_bytes
+from rtstyle.media import HDR_MODES, EncodeOptions, PictureOptions, to_bytes
 from rtstyle.styles import StyleSpec, find_style
 from rtstyle.types import AnyPixels, BackendInfo, Size, VideoInfo
 
@@ -102,9 +102,11 @@ class Brush:
         )
         return cast(AnyPixels, mixed).reshape(batch.shape)
 
-    def notes_on(self, info: VideoInfo, options: EncodeOptions) -> tuple[str, ...]:
+    def notes_on(self, info: VideoInfo, options: EncodeOptions | PictureOptions) -> tuple[str, ...]:
         """A sentence where the net has fewer bits than source and result."""
-        if self._stylizer is None or min(info.bits, options.bits_for(info.bits)) <= 8:
+        if self._stylizer is None or not isinstance(options, EncodeOptions):
+            return ()
+        if min(info.bits, options.bits_for(info.bits)) <= 8:
             return ()
         return (
             f"the net paints with 8 bits a sample; the source's {info.bits} are kept only in what "

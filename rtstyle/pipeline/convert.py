@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from rtstyle.media.sink import FrameSink
 from rtstyle.pipeline.stage import StageClosedError, prefetch
 from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
 from rtstyle.types import AnyPixels, Frame
@@ -19,6 +18,14 @@ from rtstyle.types import AnyPixels, Frame
 QUEUE_DEPTH = 4
 """Frames that wait before the net and before the encoder: enough to bridge the encoder's uneven
 pace, few enough that a 4K job holds some 200 MB of them."""
+
+
+class FrameWriter(Protocol):
+    """Takes frames: a FrameSink, or a part of one."""
+
+    def write(self, frame: Frame) -> None:
+        """Take one frame; its pts must be greater than the last one's."""
+        ...
 
 
 @dataclass(slots=True)
@@ -34,30 +41,31 @@ class ConversionStats:
 
 def convert(
     source: Iterable[Frame],
-    sink: FrameSink,
+    sink: FrameWriter,
     paint: Callable[[Any], AnyPixels],
     *,
     batch: int = 1,
     stats: ConversionStats,
     frames_expected: int | None = None,
+    frames_before: int = 0,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> bool:
     """Write every frame of ``source`` into ``sink``, painted; False where ``stop`` ended it early.
 
-    ``paint`` takes and gives uint8 or uint16 ``(N, H, W, 3)`` RGB, N being ``batch`` but for the
-    last.
+    ``paint`` takes and gives uint8 ``(N, H, W, 3)`` RGB, N being ``batch`` but for the last.
 
     Decoding and painting run in threads of their own. Encoding runs in the calling thread: it is
     the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
     and ``progress`` (called once before the first and after each frame) needs no lock. Whatever
     any stage raises is raised here once both threads have ended. Once ``stop`` is set, the frame
-    that is being written is the last. The sink is neither finished nor aborted.
+    that is being written is the last. The sink is neither finished nor aborted. ``frames_before``
+    of those expected were done by an earlier run.
     """
-    meter = ProgressMeter(frames_expected)
+    meter = ProgressMeter(frames_expected, frames_before=frames_before)
     stop = stop or threading.Event()
     if progress is not None:
-        progress(meter.at(0))
+        progress(meter.at(frames_before))
     with (
         prefetch(stats.decode.watch(source), QUEUE_DEPTH, name="decode", stop=stop) as frames,
         prefetch(
@@ -70,17 +78,14 @@ def convert(
                     sink.write(frame)
                 stats.shown_until = (frame.pts + (frame.duration or 0)) * frame.time_base
                 if progress is not None:
-                    progress(meter.at(stats.encode.items))
+                    progress(meter.at(frames_before + stats.encode.items))
         except StageClosedError:
             return False
     return True
 
 
 def _painted(
-    frames: Iterable[Frame],
-    paint: Callable[[Any], AnyPixels],
-    stats: StageStats,
-    batch: int,
+    frames: Iterable[Frame], paint: Callable[[Any], AnyPixels], stats: StageStats, batch: int
 ) -> Iterator[Frame]:
     iterator = iter(frames)
     while group := list(islice(iterator, batch)):

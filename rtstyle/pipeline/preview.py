@@ -20,13 +20,15 @@ from rtstyle.errors import UsageError
 from rtstyle.media import (
     BitDepth,
     EncodeOptions,
+    SequenceFile,
     VideoFile,
     VideoWriter,
     Weight,
     check_container,
     ending_for,
+    is_sequence,
     measure_extent,
-    open_video,
+    open_source,
     to_bytes,
     weigh,
 )
@@ -113,12 +115,14 @@ class _Job:
     source: Path
     target: Path
     options: EncodeOptions
+    deinterlace: str
+    hdr: str
     limits: Limits
     begin: Fraction
     finish: Fraction | None
+    fps: Fraction | float | None
     frames: int
     width: int
-    hdr: str
 
 
 def preview_video(
@@ -134,11 +138,13 @@ def preview_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    deinterlace: str = "auto",
     bit_depth: BitDepth = "auto",
     hdr: str = "tonemap",
     container: str | None = None,
     start: Seconds | None = None,
     end: Seconds | None = None,
+    fps: Fraction | float | None = None,
     width: int = 480,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[int], None] | None = None,
@@ -169,7 +175,7 @@ def preview_video(
     )
     target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
     check_container(target, options)
-    with open_video(source, limits=limits, hdr=hdr) as video:
+    with open_source(source, fps=fps, deinterlace=deinterlace, limits=limits, hdr=hdr) as video:
         info = video.info
     frames, length = _extent(source, info, begin, finish)
     first = begin or Fraction(0)
@@ -185,7 +191,19 @@ def preview_video(
             on_backend(where)
         brush.warm_up(info.size, batch=brush.batch_for(info.size))
         run = max(_SHORTEST_RUN, min(_LONGEST_RUN, _MOST_FRAMES // count))
-        job = _Job(source, Path(folder, target), options, limits, first, finish, run, width, hdr)
+        job = _Job(
+            source,
+            Path(folder, target),
+            options,
+            deinterlace,
+            hdr,
+            limits,
+            first,
+            finish,
+            fps,
+            run,
+            width,
+        )
         for done, at in enumerate(_places(first, length, count), 1):
             _sample(job, at, brush, samples, moments)
             if progress is not None:
@@ -243,9 +261,8 @@ def _sample(
                 painted.append(_at_most(to_bytes(result[0]), job.width))
             return result
 
-        with VideoWriter(
-            job.target, video.info, job.options, source=job.source, start=seconds
-        ) as sink:
+        film = None if is_sequence(job.source) else job.source
+        with VideoWriter(job.target, video.info, job.options, source=film, start=seconds) as sink:
             # The clock starts with a decoded picture: a long run seeks only once.
             began = time.perf_counter()
             convert(
@@ -271,7 +288,9 @@ def _sample(
 
 
 @contextmanager
-def _frames_from(job: _Job, at: Fraction) -> Iterator[tuple[VideoFile, Frame, Iterator[Frame]]]:
+def _frames_from(
+    job: _Job, at: Fraction
+) -> Iterator[tuple[VideoFile | SequenceFile, Frame, Iterator[Frame]]]:
     """The film opened at its first picture from ``at`` on, or the last one before where none is.
 
     The last picture may be shown for long, and a header may promise more than there is.
@@ -279,13 +298,15 @@ def _frames_from(job: _Job, at: Fraction) -> Iterator[tuple[VideoFile, Frame, It
     back = Fraction(0)
     while True:
         place = max(job.begin, at - back)
-        with open_video(
+        with open_source(
             job.source,
+            fps=job.fps,
             start=place or None,
             end=job.finish,
-            limits=job.limits,
+            deinterlace=job.deinterlace,
             deep=job.options.keeps_depth,
             hdr=job.hdr,
+            limits=job.limits,
         ) as video:
             frames = iter(video)
             try:

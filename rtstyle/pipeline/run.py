@@ -10,11 +10,21 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import BitDepth, EncodeOptions, VideoWriter, check_output, open_video
+from rtstyle.media import (
+    BitDepth,
+    EncodeOptions,
+    check_target,
+    ends_in_sound,
+    is_sequence,
+    options_for,
+)
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
-from rtstyle.pipeline.convert import ConversionStats, convert
+from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
+from rtstyle.pipeline.plain import PlainWork
+from rtstyle.pipeline.segments import SEGMENT_FRAMES
 from rtstyle.pipeline.stats import Progress
+from rtstyle.pipeline.work import Work, asked_of
 from rtstyle.types import (
     DEFAULT_LIMITS,
     BackendInfo,
@@ -47,16 +57,20 @@ def stylize_video(
     preset: str | None = None,
     audio: str = "copy",
     subtitles: str = "copy",
+    deinterlace: str = "auto",
     bit_depth: BitDepth = "auto",
     hdr: str = "tonemap",
     start: Seconds | None = None,
     end: Seconds | None = None,
+    fps: Fraction | float | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[Progress], None] | None = None,
     on_backend: Callable[[BackendInfo], None] | None = None,
     stylizer: Stylizer | None = None,
     keep_partial: bool = True,
+    segment_frames: int = SEGMENT_FRAMES,
 ) -> RunReport:
     """Stylize the video ``source`` into the file ``output``, with its sound, and report.
 
@@ -65,30 +79,46 @@ def stylize_video(
     looked at, and it stays open). ``strength`` 0..1 mixes the stylized picture with the source;
     0 is the source unchanged. ``codec`` is h264, hevc, av1 or ffv1, ``quality`` its CRF (lower is
     better) and ``preset`` its own word for speed; ``audio`` is copy, aac or none, ``subtitles``
-    copy or none. ``bit_depth`` is 8, 10 or ``auto``, as the source has; ``hdr`` says whether PQ
-    and HLG are tone-mapped to BT.709 (``tonemap``) or an error (``refuse``). ``start`` and ``end``
-    are seconds from the source's first picture; frames with start <= t < end are taken. Chapters,
-    covers, attachments and tags are kept as far as the container can hold them; a note names what
-    it cannot.
+    copy or none. ``deinterlace`` is auto, which makes whole pictures of interlaced frames, or off.
+    ``bit_depth`` is 8, 10 or ``auto``, as the source has; ``hdr`` says whether PQ and HLG are
+    tone-mapped to BT.709 (``tonemap``) or an error (``refuse``).
+    ``start`` and ``end`` are seconds from the source's first picture; frames with start <= t < end
+    are taken. Chapters, covers, attachments and tags are kept as far as the container can hold
+    them; a note names what it cannot.
+
+    ``source`` may be numbered pictures, as a pattern such as ``shot/%06d.png`` or as the timestamps
+    file beside them; without such a file ``fps`` is their rate (25 where it is None). ``output``
+    may be such a pattern too: its folder is made where it is missing, ``quality`` is then that of
+    JPEG or WebP (1..100, larger is better), and ``timestamps.txt`` keeps the times.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, both in the
     calling thread; whatever they raise ends the run.
 
+    Pictures are encoded in segments of ``segment_frames``, kept beside the output in
+    ``<name>.parts`` until the film is put together. Whatever ends the run before, the same call
+    with ``resume`` goes on behind the last whole segment, to the same frames at the same times; a
+    source or setting that is another one is refused by name. Without ``resume`` segments of an
+    earlier run are refused too, and with ``overwrite`` replaced. Numbered pictures on either side
+    are converted without segments, and take no ``resume``.
+
     The first Ctrl-C ends the run after the frame in work: what was done is kept, with its sound,
-    as ``<stem>.partial<ext>`` beside the output, and Interrupted (a KeyboardInterrupt) says so;
-    where that name is taken a number is added, or with ``overwrite`` it is replaced. The second
-    Ctrl-C ends it at once and keeps nothing, as the first does without ``keep_partial``. A
-    program with a handler of its own for the signal is not disturbed: what that raises ends the
-    run, and nothing is kept.
+    as ``<stem>.partial<ext>`` beside the output (pictures: in the folder ``<folder>.partial``), and
+    Interrupted (a KeyboardInterrupt) says so; where that name is taken a number is added, or with
+    ``overwrite`` a file is replaced. The second Ctrl-C ends it at once and makes no such file, as
+    the first does without ``keep_partial``. A program with a handler of its own for the signal is
+    not disturbed: what that raises ends the run, and nothing is kept.
 
     Raises UsageError, InputError, OutputError, ModelError and BackendError. What can be refused
     is refused before anything is decoded or loaded. A failed run leaves nothing under the name
-    of the output, and an existing file there as it was.
+    of the output, and an existing file there as it was; whole segments stay, for ``resume``.
     """
     source, output = Path(source), Path(output)
     check_choice(strength=strength, backend=backend, precision=precision, hdr=hdr)
     begin, finish = checked_range(start, end)
-    options = EncodeOptions(
+    if segment_frames < 1:
+        raise UsageError(f"a segment has at least one frame, got {segment_frames}")
+    options = options_for(
+        output,
         codec=codec,
         quality=quality,
         preset=preset,
@@ -96,12 +126,38 @@ def stylize_video(
         subtitles=subtitles,
         bit_depth=bit_depth,
     )
-    check_output(output, source=source, overwrite=overwrite, options=options)
-    stats = ConversionStats()
+    check_target(output, source=source, overwrite=overwrite, options=options)
+    work: Work | PlainWork
+    if isinstance(options, EncodeOptions) and fps is None and not is_sequence(source):
+        work = Work(
+            source,
+            output,
+            options,
+            start=begin,
+            end=finish,
+            deinterlace=deinterlace,
+            hdr=hdr,
+            overwrite=overwrite,
+            resume=resume,
+            limits=limits,
+            segment_frames=segment_frames,
+        )
+    else:
+        work = PlainWork(
+            source,
+            output,
+            options,
+            start=begin,
+            end=finish,
+            fps=fps,
+            deinterlace=deinterlace,
+            hdr=hdr,
+            overwrite=overwrite,
+            resume=resume,
+            limits=limits,
+        )
     with (
-        open_video(
-            source, start=begin, end=finish, limits=limits, deep=options.keeps_depth, hdr=hdr
-        ) as video,
+        work,
         open_brush(
             style, strength=strength, backend=backend, precision=precision, stylizer=stylizer
         ) as brush,
@@ -109,54 +165,45 @@ def stylize_video(
         info = brush.info(f"{backend}/{precision}")
         if on_backend is not None:
             on_backend(info)
-        batch = brush.batch_for(video.info.size)
-        brush.warm_up(video.info.size, batch=batch)
         began = time.perf_counter()
-        expected = expected_frames(video.info, begin, finish)
-        with (
-            stop_on_interrupt() as stop,
-            VideoWriter(
-                output,
-                video.info,
-                options,
-                source=source,
-                start=begin,
-                end=finish,
-                overwrite=overwrite,
-            ) as sink,
-        ):
-            if not convert(
-                video,
-                sink,
-                brush,
-                batch=batch,
-                stats=stats,
-                frames_expected=expected,
-                progress=progress,
-                stop=stop,
+        batch = brush.batch_for(work.info.size)
+        brush.warm_up(work.info.size, batch=batch)
+        if isinstance(work, PlainWork):
+            work.begin()
+        else:
+            work.begin(asked_of(brush.spec, strength, info), brush, batch)
+        before = work.frames
+        expected = expected_frames(work.info, begin, finish)
+        stats = ConversionStats()
+        with stop_on_interrupt() as stop:
+            if not work.convert(
+                brush, batch=batch, stats=stats, expected=expected, progress=progress, stop=stop
             ):
-                raise _interrupted(sink.finish_early() if keep_partial else None, expected)
+                kept = work.finish_early() if keep_partial else None
+                raise _interrupted(kept, expected, work.frames)
             with stats.encode.busy():
-                written = sink.finish()
+                written = work.finish()
         seconds = time.perf_counter() - began
     losses = losses_of(
-        video.info,
-        video.health,
-        stats.decode.items,
-        shown_until=stats.shown_until if begin is None and finish is None else None,
+        work.info,
+        work.health,
+        written.frames,
+        shown_until=work.shown_until if begin is None and finish is None else None,
+        source=source,
     )
+    new = written.frames - before
     return RunReport(
         input=str(source),
         output=written.path,
         style=brush.spec.name,
-        size=video.info.size,
-        frames_in=stats.decode.items,
+        size=work.info.size,
+        frames_in=before + stats.decode.items,
         frames_out=written.frames,
-        dropped=stats.decode.items - written.frames,
-        decode_failures=video.health.decode_failures,
-        repaired_timestamps=video.health.repaired_timestamps,
+        dropped=before + stats.decode.items - written.frames,
+        decode_failures=work.health.decode_failures,
+        repaired_timestamps=work.health.repaired_timestamps,
         seconds=seconds,
-        fps=written.frames / seconds if seconds > 0 else 0.0,
+        fps=new / seconds if seconds > 0 else 0.0,
         latency_p50_ms=1000 * stats.stylize.latencies.percentile(0.50),
         latency_p95_ms=1000 * stats.stylize.latencies.percentile(0.95),
         backend=info,
@@ -167,40 +214,53 @@ def stylize_video(
         },
         notes=(
             *losses,
-            *repairs(video.health),
-            *brush.notes_on(video.info, options),
+            *work.notes,
+            *repairs(work.health),
+            *brush.notes_on(work.info, options),
             *written.notes,
         ),
         finished_with_loss=bool(losses),
     )
 
 
-def _interrupted(kept: SinkReport | None, expected: int | None) -> KeyboardInterrupt:
+def _interrupted(
+    kept: SinkReport | None, expected: int | None, resumable: int
+) -> KeyboardInterrupt:
     if kept is None:
         return KeyboardInterrupt()
     total = "" if expected is None else f" of {expected}"
+    further = f"; the same command with --resume goes on after {resumable}" if resumable else ""
     return Interrupted(
         f"interrupted after {kept.frames}{total} frames; "
-        f"what was done is kept as {Path(kept.path).name}",
+        f"what was done is kept as {Path(kept.path).name}{further}",
         kept=kept.path,
         frames=kept.frames,
     )
 
 
 def losses_of(
-    info: VideoInfo, health: SourceHealth, frames: int, *, shown_until: Fraction | None
+    info: VideoInfo,
+    health: SourceHealth,
+    frames: int,
+    *,
+    shown_until: Fraction | None,
+    source: Path | None = None,
 ) -> list[str]:
     """A sentence for each way in which more than 1 % of the source is missing from the result.
 
     ``shown_until``: seconds of the source's clock at which the last of ``frames`` ends; None where
-    only a range was read.
+    only a range was read. ``source`` is looked at again where its pictures end before the length of
+    the whole file.
     """
     found = []
     promised = info.frames_in_header
     if shown_until is None:
         pass
     elif promised is None:
-        found += _shortage(info, shown_until)
+        shortage = _shortage(info, shown_until)
+        # A length of the whole file is that of its sound, where that goes on after the pictures.
+        if shortage and (source is None or not ends_in_sound(source)):
+            found += shortage
     elif frames < promised * (1 - LOSS):
         found.append(
             f"only {frames} of the {promised} frames that the header promises could be decoded; "

@@ -107,7 +107,7 @@ class Progress:
     """How far a conversion is."""
 
     frames_done: int
-    """Frames that the encoder has taken."""
+    """Frames that the encoder has taken, in this run or in the one that it resumes."""
     frames_expected: int | None
     """From the header, so it may be wrong; None where the header does not say."""
     seconds: float
@@ -123,12 +123,19 @@ class ProgressMeter:
 
     _WINDOW_SECONDS = 10.0
 
-    def __init__(self, frames_expected: int | None, *, clock: Clock = time.perf_counter) -> None:
+    def __init__(
+        self,
+        frames_expected: int | None,
+        *,
+        frames_before: int = 0,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        """``frames_before`` were done before the clock starts, and are no part of the speed."""
         self._expected = frames_expected
         self._clock = clock
         self._began = clock()
         # Two marks, the older at most one window before the younger: bounded, and close enough.
-        self._older = self._younger = (0.0, 0)
+        self._older = self._younger = (0.0, frames_before)
 
     def at(self, frames_done: int) -> Progress:
         """The progress now that ``frames_done`` frames are written."""

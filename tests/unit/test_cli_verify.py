@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from rtstyle.backends.fake import FakeStylizer
 from rtstyle.cli.main import main
+from rtstyle.pipeline import stylize_video
 from tests.clips import make_clip
 from tests.remux import remux
 
@@ -58,6 +60,16 @@ def test_json_says_the_same(clip: Path, tmp_path: Path) -> None:
     assert (found["input"], found["output"], found["kept"]) == (str(clip), str(mute), False)
     wrong = [check["name"] for check in found["checks"] if check["required"] > check["kept"]]
     assert wrong == ["audio 1"]
+
+
+def test_a_range_is_verified_as_it_was_cut(clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    stylize_video(clip, output, None, stylizer=FakeStylizer(), start=0.1, end=0.3)
+    result = run(clip, output, "--start", "0.1", "--end", "0:00.3")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("kept  frames        5 in both\n")
+    assert run(clip, output).exit_code == 8
+    assert run(clip, output, "--start", "2", "--end", "1").exit_code == 2
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no video at all"])

@@ -167,7 +167,7 @@ def interrupted_run(folder: Path, numbers: list[int], *, pack: Path) -> tuple[in
         text=True,
         cwd=ROOT,
     ) as child:
-        part = folder / "out.mp4.part"
+        part = folder / "out.mp4.parts" / "000000.mkv"
         deadline = time.monotonic() + 30
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -12,7 +12,7 @@ import pytest
 from av.stream import Disposition, Stream
 
 from rtstyle.errors import UsageError
-from rtstyle.media import EncodeOptions, VideoWriter, companions, open_video
+from rtstyle.media import EncodeOptions, VideoWriter, companions, open_video, verify_video
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.types import SinkReport
 from tests.clips import (
@@ -113,17 +113,16 @@ def test_a_film_keeps_everything_in_mkv(tmp_path: Path, clip: Path) -> None:
 def test_mp4_says_what_it_cannot_hold(tmp_path: Path, clip: Path) -> None:
     source, output = film(tmp_path / "film.mkv", clip), tmp_path / "out.mp4"
     report = copy(source, output)
-    offer = "use an .mkv name to keep it"
-    for name in ("subtitle 1 (subrip, eng)", "subtitle 2 (ass, ger)", "subtitle 2 (ass, deu)"):
-        said = f"{name} cannot be stored in mp4 and was left out; {offer}"
-        assert (said in report.notes) == (name != "subtitle 2 (ass, ger)")
+    notes = " ".join(report.notes)
+    assert "subtitle 1 (subrip, eng) was made into mov_text" in notes
+    assert "subtitle 2 (ass, deu) was made into mov_text" in notes
     said = "attachments a.ttf, b.ttf cannot be stored in mp4 and were left out; "
     assert any(note.startswith(said) and ".mkv" in note for note in report.notes)
     assert any("STUDIO" in note and ".mkv" in note for note in report.notes)
     assert not any("ARTIST" in note or "cover" in note for note in report.notes)
     assert chapters_of(output) == chapters_of(source)
     kinds = [kind for kind, *_ in streams_of(output)]
-    assert kinds == ["video", "audio", "audio", "video"]
+    assert kinds == ["video", "audio", "audio", "subtitle", "subtitle", "video"]
     assert streams_of(output)[0][1:3] == ("fra", "The picture")
     assert MARK.comment & streams_of(output)[2][3]
     with av.open(str(output)) as new:
@@ -140,8 +139,10 @@ def test_mp4_to_mkv_and_back_keeps_cover_and_titles(tmp_path: Path, clip: Path) 
     third = tmp_path / "c.mp4"
     for report in (copy(first, second), copy(second, third)):
         assert all("moved picture and sound" in note for note in report.notes)
+    late = video_pts(second)[0]
     for path in (second, third):
-        assert chapters_of(path) == chapters_of(first)
+        starts = [start for start, *_ in chapters_of(path)]
+        assert starts == [0, Fraction(4, 5) + late, Fraction(7, 5) + late]
         with av.open(str(path)) as container:
             tags = {key.lower(): value for key, value in container.metadata.items()}
             assert (tags["title"], tags["genre"]) == ("A", "Short")
@@ -160,11 +161,11 @@ def test_mp4_subtitles_stay_packet_for_packet(tmp_path: Path, clip: Path, name: 
     assert b"\x00\x04Zwei" in dict(texts)
 
 
-def test_mkv_says_that_it_cannot_hold_mov_text(tmp_path: Path, clip: Path) -> None:
+def test_mkv_says_that_it_holds_mov_text_in_another_form(tmp_path: Path, clip: Path) -> None:
     source = make_film(tmp_path / "film.mp4", clip, titles=[Titles("mov_text", EVENTS, "eng")])
     report = copy(source, tmp_path / "out.mkv")
-    said = "subtitle 1 (mov_text, eng) cannot be stored in matroska and was left out; "
-    assert said + "use an .mp4 name to keep it" in report.notes
+    said = "subtitle 1 (mov_text, eng) was made into subrip, since matroska holds no other text: "
+    assert any(note.startswith(said) for note in report.notes)
     assert len(audio_packets(tmp_path / "out.mkv")) == 2
 
 
@@ -232,7 +233,8 @@ def test_an_early_end_cuts_chapters_and_subtitles(tmp_path: Path, clip: Path, na
     assert [title for *_, title in chapters_of(kept)] == ["Opening", "Mitte ü"]
     assert chapters_of(kept)[-1][1] == 1
     for stream in subtitle_packets(kept):
-        assert [start for _, start, _ in stream] == [Fraction(1, 5), Fraction(9, 10)]
+        starts = [start for text, start, _ in stream if text != b"\0\0"]
+        assert starts == [Fraction(1, 5), Fraction(9, 10)]
     with av.open(str(kept)) as container:
         assert container.duration is not None
         assert container.duration <= 1_310_000, "a subtitle written before may last longer"
@@ -309,7 +311,34 @@ def test_two_sounds_and_two_subtitles_of_a_real_clip(assets: Path, tmp_path: Pat
     assert audio_packets(tmp_path / "out.mp4") == audio_packets(clip)
     assert video_pts(tmp_path / "out.mp4") == video_pts(clip)
     report = copy(clip, tmp_path / "out.mkv")
-    assert [note.split(";")[0] for note in report.notes if "subtitle" in note] == [
-        f"subtitle {number} (mov_text, eng) cannot be stored in matroska and was left out"
-        for number in (1, 2)
+    assert [note.split(",")[0] for note in report.notes if "subtitle" in note] == [
+        f"subtitle {number} (mov_text" for number in (1, 2)
     ]
+    made = subtitle_packets(tmp_path / "out.mkv")
+    for stream, texts in zip(made, subtitle_packets(clip), strict=True):
+        assert len(stream) == len([text for text, *_ in texts if text != b"\0\0"])
+
+
+def test_chapters_move_with_what_matroska_makes_later(tmp_path: Path) -> None:
+    """AAC begins before zero, where Matroska has no times."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=50, audio=True)
+    source = make_film(tmp_path / "film.mp4", clip, chapters=CHAPTERS)
+    output = tmp_path / "out.mkv"
+    copy(source, output)
+    late = video_pts(output)[0]
+    assert late > Fraction(1, 100)
+    for (start, end, title), (began, ended, kept) in zip(
+        chapters_of(source), chapters_of(output), strict=True
+    ):
+        assert title == kept
+        assert abs(began - start - (late if start else 0)) <= Fraction(1, 1000)
+        assert abs(ended - end - late) <= Fraction(1, 1000)
+    assert [c for c in verify_video(source, output).checks if c.name == "chapters" and c.kept]
+
+
+def test_a_time_that_was_never_set_is_no_tag(tmp_path: Path, clip: Path) -> None:
+    unset = {"creation_time": "1970-01-01T00:00:00.000000Z"}
+    source = make_film(tmp_path / "film.mkv", clip, tags=unset)
+    assert copy(source, tmp_path / "out.mp4").notes == ()
+    assert [c.kept for c in verify_video(source, tmp_path / "out.mp4").checks if c.kind == "tags"]
+    assert verify_video(source, tmp_path / "out.mp4").lost == ()

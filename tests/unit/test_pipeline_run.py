@@ -336,3 +336,25 @@ def test_expected_frames_of_a_range_come_from_the_rate() -> None:
     assert expected_frames(info, Fraction(1), Fraction(2)) == 25
     assert expected_frames(info, None, Fraction(60)) == 100
     assert expected_frames(info, Fraction(60), None) == 0
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_sound_that_goes_on_after_the_pictures_is_no_loss(tmp_path: Path, tagged: bool) -> None:
+    """Without a tag for each stream, Matroska only says how long the whole file is."""
+    clip = make_clip(tmp_path / "in.mkv", frames=25, audio=True, audio_seconds=8.0)
+    if not tagged:
+        clip.write_bytes(clip.read_bytes().replace(b"DURATION", b"DURATIOX"))
+    report = convert(clip, tmp_path / "out.mkv", strength=0.0)
+    assert report.frames_out == 25
+    assert not report.finished_with_loss
+    assert not any("pictures end" in note for note in report.notes)
+
+
+def test_a_file_without_stream_lengths_that_is_cut_short_is_a_loss(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "whole.mkv", frames=200, audio=True)
+    data = clip.read_bytes().replace(b"DURATION", b"DURATIOX")
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) // 2])
+    report = convert(cut, tmp_path / "out.mkv", strength=0.0)
+    assert report.finished_with_loss
+    assert any("pictures end" in note for note in report.notes)

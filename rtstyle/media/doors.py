@@ -1,0 +1,136 @@
+"""What a name means: a film, or numbered pictures; to be read or to be written."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from rtstyle.errors import OutputNotWritable, UsageError
+from rtstyle.media.codecs import BitDepth, EncodeOptions
+from rtstyle.media.encode import VideoWriter
+from rtstyle.media.file import VideoFile, open_video
+from rtstyle.media.numbered import is_picture, numbered_name
+from rtstyle.media.output import check_output
+from rtstyle.media.sequence import SequenceFile, exact_rate, is_sequence
+from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter, check_sequence_output
+from rtstyle.media.sink import FrameSink
+from rtstyle.types import DEFAULT_LIMITS, Limits, SinkReport, VideoInfo
+
+
+class FileSink(FrameSink, Protocol):
+    """A sink whose unfinished result can be kept."""
+
+    def finish_early(self) -> SinkReport | None:
+        """Keep what was written so far under another name; None where that is nothing."""
+        ...
+
+
+def open_source(
+    path: str | Path,
+    *,
+    fps: Fraction | float | None = None,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    deinterlace: str = "auto",
+    limits: Limits = DEFAULT_LIMITS,
+    deep: bool = False,
+    hdr: str = "tonemap",
+) -> VideoFile | SequenceFile:
+    """Open a film, or numbered pictures (a pattern or a timestamps file; see ``is_sequence``).
+
+    ``fps`` is the rate of pictures that have no times of their own. Raises what ``open_video`` and
+    ``SequenceFile`` raise, and UsageError where a film is given a rate.
+    """
+    if is_sequence(path):
+        return SequenceFile(
+            path, fps=None if fps is None else exact_rate(fps), start=start, end=end, limits=limits
+        )
+    if fps is not None:
+        raise UsageError(f"{str(path)!r} has its own times; --fps is for numbered pictures")
+    return open_video(
+        path, start=start, end=end, deinterlace=deinterlace, limits=limits, deep=deep, hdr=hdr
+    )
+
+
+def options_for(
+    output: Path,
+    *,
+    codec: str,
+    quality: int | None,
+    preset: str | None,
+    audio: str,
+    subtitles: str,
+    bit_depth: BitDepth = "auto",
+) -> EncodeOptions | PictureOptions:
+    """How to write ``output``, a video file or numbered pictures; raises UsageError for settings
+    that do not fit it."""
+    pattern = numbered_name(output)
+    if pattern is None:
+        if is_picture(output.name):
+            raise OutputNotWritable(
+                f"{str(output)!r}: a film becomes many pictures; number them, as "
+                f"{str(output.with_name(f'{output.stem}-%06d{output.suffix}'))!r}"
+            )
+        return EncodeOptions(
+            codec=codec,
+            quality=quality,
+            preset=preset,
+            audio=audio,
+            subtitles=subtitles,
+            bit_depth=bit_depth,
+        )
+    # Refuses words that are none.
+    EncodeOptions(codec=codec, audio=audio, subtitles=subtitles)
+    if preset is not None or codec != "h264":
+        raise UsageError(
+            f"{output.name}: pictures have no codec and no preset; leave --codec and --preset out"
+        )
+    if bit_depth == 10:
+        raise UsageError(f"{output.name}: pictures are written with 8 bits; leave --bit-depth out")
+    options = PictureOptions(quality=quality, audio=audio, subtitles=subtitles)
+    options.check(pattern)
+    return options
+
+
+def check_target(
+    output: Path, *, source: Path, overwrite: bool, options: EncodeOptions | PictureOptions
+) -> None:
+    """Refuse a video file or pictures that cannot be written, before anything is loaded; see
+    ``check_output`` and ``check_sequence_output``."""
+    if isinstance(options, PictureOptions):
+        check_sequence_output(output, source=source, overwrite=overwrite, options=options)
+    else:
+        check_output(output, source=_film(source), overwrite=overwrite, options=options)
+
+
+def open_sink(
+    output: Path,
+    info: VideoInfo,
+    options: EncodeOptions | PictureOptions,
+    *,
+    source: Path,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    overwrite: bool = False,
+) -> FileSink:
+    """The writer of a video file, with all else of the film ``source``, or of numbered pictures;
+    ``options`` say which."""
+    if isinstance(options, PictureOptions):
+        return SequenceWriter(
+            output, info, options, source=source, start=start, overwrite=overwrite
+        )
+    return VideoWriter(
+        output,
+        info,
+        options,
+        source=_film(source),
+        start=start,
+        end=end,
+        overwrite=overwrite,
+    )
+
+
+def _film(source: Path) -> Path | None:
+    """``source`` where it is a file that may hold sound and more; pictures hold none."""
+    return None if is_sequence(source) else source

@@ -1,0 +1,313 @@
+"""The folder that a sequence is written into: what may be there, and pictures that get their names
+when all of them are whole."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rtstyle.errors import DiskFull, InputError, OutputError, OutputExists, OutputNotWritable
+from rtstyle.media.numbered import STAMPS_NAME, NumberedName, is_picture, some_names
+from rtstyle.media.output import is_disk_full, lock_file
+from rtstyle.media.stamps import header_line, is_stamps, read_stamps
+
+_LOCK = ".lock"
+
+
+def check_folder(pattern: NumberedName, *, source: Path | None, overwrite: bool) -> None:
+    """Refuse a folder in which these pictures cannot be, before anything is decoded or loaded.
+
+    ``source`` is the folder of the pictures that are read, None where a film is. The folder itself
+    is made later; the one above it must be there. With ``overwrite`` an earlier sequence of the
+    same name is replaced, and nothing else. Raises OutputNotWritable and OutputExists.
+    """
+    folder = pattern.folder
+    if not os.path.lexists(folder):
+        _check_writable(folder.absolute().parent)
+        return
+    _check_writable(folder)
+    if source is not None and _same(source, folder):
+        raise OutputExists(
+            f"{str(folder)!r} is the folder of the input itself; write to another folder"
+        )
+    pictures, stamps = _what_is_in(folder)
+    if not pictures and not stamps:
+        return
+    _check_own(pattern, pictures, stamps)
+    if not overwrite:
+        raise OutputExists(
+            f"{str(pattern)!r}: {some_names(pictures or [STAMPS_NAME])} "
+            f"{'exist' if len(pictures) > 1 else 'exists'} already; choose another folder or use "
+            "--overwrite"
+        )
+
+
+def _check_own(pattern: NumberedName, pictures: list[str], stamps: bool) -> None:
+    """Refuse to replace what this program's runs did not write: photos of the user, above all."""
+    known = _times_in(pattern.folder) if stamps else None
+    foreign = [
+        name
+        for name in pictures
+        if known is None or (number := pattern.number(name)) is None or not 1 <= number <= known
+    ]
+    if foreign:
+        raise OutputExists(
+            f"{str(pattern.folder)!r} holds other pictures ({some_names(foreign)}), which are "
+            "never replaced; write to another folder"
+        )
+    if known is None:
+        raise OutputExists(
+            f"{str(pattern.folder / STAMPS_NAME)!r} says no times of pictures; "
+            "write to another folder"
+        )
+
+
+def _times_in(folder: Path) -> int | None:
+    """How many pictures the timestamps file in ``folder`` is for; None where it is no such file."""
+    file = folder / STAMPS_NAME
+    if not is_stamps(file):
+        return None
+    try:
+        return len(read_stamps(file).times)
+    except InputError:
+        return None
+
+
+def _what_is_in(folder: Path) -> tuple[list[str], bool]:
+    """The names of pictures, and whether there is a timestamps file."""
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise OutputNotWritable(
+            f"folder {str(folder)!r} cannot be listed ({error.strerror}); choose another one"
+        ) from None
+    return [name for name in names if is_picture(name)], STAMPS_NAME in names
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        status = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise OutputNotWritable(f"folder {str(folder)!r} does not exist; create it first") from None
+    except (OSError, ValueError) as error:
+        raise OutputNotWritable(f"folder {str(folder)!r} cannot be used ({error})") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise OutputNotWritable(f"{str(folder)!r} is a file, not a folder; choose another name")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputNotWritable(f"folder {str(folder)!r} is not writable; choose another one")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+class PartFolder:
+    """``<pattern>.part`` in the destination's folder, locked against a second run until its
+    pictures have their names. Being inside, it lies on the same file system."""
+
+    def __init__(self, pattern: NumberedName, *, overwrite: bool) -> None:
+        """Makes both folders. Raises OutputError where another run holds it, OutputNotWritable,
+        DiskFull."""
+        self._pattern, self._overwrite = pattern, overwrite
+        self._final = Path(os.path.realpath(pattern.folder))
+        self.path = self._final / f"{Path(str(pattern)).name}.part"
+        self._lock: int | None = None
+        self._made = not self._final.is_dir()
+        try:
+            with self._failures():
+                self._final.mkdir(exist_ok=True)
+                self.path.mkdir(exist_ok=True)
+            if self.path.is_symlink():
+                raise OutputNotWritable(
+                    f"{str(self.path)!r} is a link; remove it, or choose another name"
+                )
+            self._lock = self._open_locked()
+            # What a killed run left.
+            self._clear(but=_LOCK)
+            self.append(STAMPS_NAME, header_line().encode())
+        except BaseException:
+            self.remove()
+            if self._lock is None:
+                # Not empty where it is another run's.
+                with contextlib.suppress(OSError):
+                    self.path.rmdir()
+                self._remove_made()
+            raise
+
+    def _open_locked(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        with self._failures():
+            lock = os.open(self.path / _LOCK, flags, 0o666)
+        file = self.path / _LOCK
+        if not lock_file(lock) or not (
+            file.exists() and os.path.samestat(os.fstat(lock), os.stat(file))
+        ):
+            os.close(lock)
+            raise OutputError(
+                f"{str(self._pattern)!r}: another run is writing it ({self.path.name} is locked); "
+                "wait for it or choose another name"
+            )
+        return lock
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one file; a failed one leaves nothing. Raises OSError."""
+        path = self.path / name
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+
+    def append(self, name: str, data: bytes) -> None:
+        """Add to a file, all or nothing. Raises DiskFull, OutputNotWritable."""
+        with self._failures(), (self.path / name).open("ab", buffering=0) as file:
+            size, written = os.fstat(file.fileno()).st_size, 0
+            try:
+                while written < len(data):
+                    written += file.write(data[written:])
+            except OSError:
+                file.truncate(size)
+                raise
+
+    def place(self, names: Callable[[], Iterator[str]]) -> None:
+        """Give the pictures ``names`` and the timestamps their names in the folder.
+
+        Raises OutputExists where pictures appeared there meanwhile, OutputNotWritable and DiskFull;
+        all is then kept where it is.
+        """
+        try:
+            with self._failures():
+                _sync(self.path / name for name in itertools.chain(names(), [STAMPS_NAME]))
+            check_folder(self._pattern, source=None, overwrite=self._overwrite)
+        except OutputError as error:
+            self.keep()
+            raise type(error)(f"{error} (the result is kept in {self.path.name})") from None
+        try:
+            pictures, _ = _what_is_in(self._final)
+            for name in pictures:
+                if self._pattern.number(name) is not None:
+                    (self._final / name).unlink()
+            # First, so that a folder which lacks pictures, the run being killed now, is known for
+            # one: it has more times than pictures.
+            os.replace(self.path / STAMPS_NAME, self._final / STAMPS_NAME)
+            for name in names():
+                _move_new(self.path / name, self._final / name)
+        except OSError as error:
+            self.keep()
+            raise OutputError(
+                f"{str(self._pattern.folder)!r}: not all pictures could be given their names "
+                f"({error.strerror}); the rest is kept in {self.path.name}"
+            ) from None
+        self._made = False
+        self.remove()
+
+    def place_partial(self) -> Path:
+        """Rename it ``<folder>.partial``, or with a number where that is taken, beside the
+        destination's folder; inside where nothing can be made there. Returns the new folder."""
+        self._unlock()
+        (self.path / _LOCK).unlink(missing_ok=True)
+        shown = self._pattern.folder
+        name = f"{self._final.name}.partial"
+        for place in (self._final.parent, self._final):
+            for number in itertools.count(1):
+                target = place / (name if number == 1 else f"{name}-{number}")
+                if os.path.lexists(target):
+                    continue
+                try:
+                    os.rename(self.path, target)
+                except OSError:
+                    break
+                self._remove_made()
+                beside = place == self._final.parent and not shown.is_symlink()
+                return (shown.parent if beside and shown.name else place) / target.name
+        return self.path
+
+    def keep(self) -> None:
+        """Leave the pictures where they are, and let others have them."""
+        if self._lock is not None:
+            (self.path / _LOCK).unlink(missing_ok=True)
+        self._unlock()
+
+    def remove(self) -> None:
+        """Delete the unfinished pictures; calling it twice, or after ``place``, is allowed."""
+        if self._lock is None:
+            return
+        with contextlib.suppress(OSError, OutputNotWritable):
+            self._clear(but=_LOCK)
+            (self.path / _LOCK).unlink(missing_ok=True)
+            self.path.rmdir()
+        self._unlock()
+        self._remove_made()
+
+    def _remove_made(self) -> None:
+        if self._made:
+            with contextlib.suppress(OSError):
+                self._final.rmdir()
+
+    def _clear(self, *, but: str) -> None:
+        for entry in list(os.scandir(self.path)):
+            if entry.name == but:
+                continue
+            own = entry.name == STAMPS_NAME or self._pattern.number(entry.name) is not None
+            if not own or entry.is_dir(follow_symlinks=False):
+                raise OutputNotWritable(
+                    f"{str(self.path)!r} holds {entry.name!r}, which no run leaves; move it away"
+                )
+            os.unlink(entry.path)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self.failed(error) from None
+
+    def failed(self, error: OSError) -> OutputError:
+        """What an error of the system means for the user."""
+        if is_disk_full(error):
+            return DiskFull(
+                f"{str(self._pattern)!r}: no room left on the disk; free some space and run again"
+            )
+        return OutputNotWritable(
+            f"{str(self.path)!r} cannot be written ({error.strerror}); choose another folder"
+        )
+
+
+def _sync(paths: Iterator[Path]) -> None:
+    """Have the files on the disk before they get their names."""
+    if sys.platform != "win32":
+        # One for all: each fsync of its own costs milliseconds, and a film has 100,000 pictures.
+        os.sync()
+    else:
+        for path in paths:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
+def _move_new(source: Path, target: Path) -> None:
+    """Rename, but never onto a file that is there."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links.
+        if os.path.lexists(target):
+            raise FileExistsError(17, os.strerror(17)) from None
+        os.replace(source, target)
+    else:
+        os.unlink(source)

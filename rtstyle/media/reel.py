@@ -1,0 +1,149 @@
+"""The pictures of a file's video stream, one after another, from its start or from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rtstyle.errors import CorruptInput, LimitExceeded
+from rtstyle.media.decode import Decoder
+from rtstyle.media.deinterlace import Deinterlacer
+from rtstyle.media.streams import open_container, pick_video, shown
+
+_WORTH_SEEKING = Fraction(2)
+"""Seconds; before this, decoding on is as quick as a seek."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What is known of a picture beside its pixels, since what a filter made of it has no times."""
+
+    pts: int | None
+    """As the file has it."""
+    lost: int
+    """Packets without a pts right before it that could not be decoded."""
+    failures: int
+    """Packets up to it that could not be decoded."""
+
+
+Shot = tuple[VideoFrame, Stamp]
+
+
+class Reel:
+    """Whole pictures of a video stream, in presentation order."""
+
+    def __init__(
+        self, path: str | Path, *, deinterlace: bool, max_pixels: int, max_failures: int
+    ) -> None:
+        """Raises NotAVideo, NoVideoStream, LimitExceeded, and CorruptInput where not one picture
+        can be decoded."""
+        self._path, self._name = path, shown(path)
+        self._deinterlace, self._max_pixels = deinterlace, max_pixels
+        self._max_failures = max_failures
+        self._pictures: Generator[VideoFrame, None, None] | None = None
+        self._container: InputContainer | None = None
+        try:
+            self.first = self._open()
+        except BaseException:
+            self.close()
+            raise
+        self._earliest = self.first.pts or 0
+
+    @property
+    def container(self) -> InputContainer:
+        """Raises ValueError once closed."""
+        if self._container is None:
+            raise ValueError(f"{self._name} is closed")
+        return self._container
+
+    @property
+    def stream(self) -> VideoStream:
+        """The one that is read."""
+        return pick_video(self.container, self._name)
+
+    @property
+    def failures(self) -> int:
+        """Packets that could not be read or decoded so far."""
+        return self._decoder.failures
+
+    @property
+    def deinterlaced(self) -> int:
+        """Pictures given so far that were made of two fields."""
+        return self._deinterlacer.deinterlaced
+
+    def go_on(self, *, failures: int, deinterlaced: int) -> None:
+        """Count on from what an earlier reading had counted."""
+        self._decoder.failures = failures
+        self._deinterlacer.deinterlaced = deinterlaced
+
+    def shots(self) -> Generator[Shot, None, None]:
+        """All pictures, from the first on."""
+        assert self._pictures is not None
+        return self._whole(self._stamped(self.first, self._pictures))
+
+    def shots_around(self, pts: int) -> Generator[Shot, None, None] | None:
+        """Pictures from somewhere before ``pts`` on; None, and nothing read, where no seek is
+        possible or none is worth it."""
+        time_base = self.stream.time_base or Fraction(1, 1000)
+        if (pts - self._earliest) * time_base <= _WORTH_SEEKING or self.first.pts is None:
+            return None
+        if not self._decoder.seek(pts):
+            return None
+        assert self._pictures is not None
+        self._pictures.close()
+        self._pictures = self._decoder.pictures_around(pts, self._earliest)
+        return self._whole(self._stamped(None, self._pictures))
+
+    def reopen(self) -> None:
+        """Begin again at the start, whatever a seek did."""
+        self.close()
+        self.first = self._open()
+
+    def close(self) -> None:
+        """Release the file; calling it twice is allowed."""
+        if self._pictures is not None:
+            self._pictures.close()
+            self._pictures = None
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _open(self) -> VideoFrame:
+        limit = self._max_pixels
+        self._container = open_container(self._path, max_pixels=limit)
+        stream = pick_video(self._container, self._name)
+        context = stream.codec_context
+        if context.width * context.height > limit:
+            raise LimitExceeded(
+                f"{self._name}: {context.width}x{context.height} is more than the {limit} pixels "
+                "allowed; scale it down first"
+            )
+        context.options = {"max_pixels": str(limit)}
+        self._decoder = Decoder(
+            self._container, stream, name=self._name, max_failures=self._max_failures
+        )
+        self._deinterlacer = Deinterlacer(stream)
+        self._pictures = self._decoder.pictures()
+        first = next(self._pictures, None)
+        if first is None:
+            raise CorruptInput(
+                f"{self._name}: not one frame could be decoded; the file is damaged or incomplete "
+                f"(copy it again), or its pictures have more than the {limit} pixels allowed"
+            )
+        return first
+
+    def _stamped(self, first: VideoFrame | None, pictures: Iterable[VideoFrame]) -> Iterator[Shot]:
+        if first is not None:
+            yield first, Stamp(first.pts, 0, self._decoder.failures)
+        for picture in pictures:
+            lost, failures = self._decoder.take_lost(), self._decoder.failures
+            yield picture, Stamp(picture.pts, lost, failures)
+
+    def _whole(self, shots: Iterable[Shot]) -> Generator[Shot, None, None]:
+        yield from self._deinterlacer.frames(shots) if self._deinterlace else shots
