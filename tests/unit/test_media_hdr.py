@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -14,10 +15,10 @@ from rtstyle.backends import FakeStylizer
 from rtstyle.errors import InputError, UsageError
 from rtstyle.media import open_video, verify_video
 from rtstyle.media.hdr import ToneMap, eetf, peak_of, pq_code, pq_light, tone_map
-from rtstyle.pipeline import stylize_video
+from rtstyle.pipeline import Progress, stylize_video
 from rtstyle.types import Colour
 from tests.clips import make_clip, moving_picture
-from tests.ycbcr import decoded, make_frame, to_rgb, write_frames
+from tests.ycbcr import decoded, luma_of, make_frame, to_rgb, write_frames
 
 PQ, HLG = 16, 18
 MASTERED = (
@@ -207,6 +208,37 @@ def test_an_hdr_film_becomes_a_tagged_sdr_film(tmp_path: Path) -> None:
     assert not checks["colour"].required
     assert checks["colour"].detail.startswith("HDR (PQ) made SDR")
     assert verify_video(clip, output).kept
+
+
+def test_a_stopped_hdr_film_goes_on_to_the_same_one(tmp_path: Path) -> None:
+    nits = np.outer(np.geomspace(1, 700, 7), [1.0, 0.8, 0.6])
+    frames = [
+        make_frame(patches(pq(row)[None].repeat(5, 0)), "yuv420p10le", 9, False) for row in nits
+    ]
+    clip = write_frames(tmp_path / "in.mkv", frames, (9, 9, PQ, 1))
+
+    def stop(progress: Progress) -> None:
+        if progress.frames_done == 5:
+            raise RuntimeError("enough")
+
+    def run(output: Path, **options: Any) -> None:  # noqa: ANN401
+        with FakeStylizer() as net:
+            stylize_video(
+                *(clip, output, None),
+                stylizer=net,
+                strength=0.5,
+                codec="hevc",
+                segment_frames=2,
+                **options,
+            )
+
+    run(tmp_path / "whole.mp4")
+    with pytest.raises(RuntimeError, match="enough"):
+        run(tmp_path / "out.mp4", progress=stop)
+    run(tmp_path / "out.mp4", resume=True)
+    one, other = (decoded(tmp_path / name) for name in ("whole.mp4", "out.mp4"))
+    assert [frame.format.name for frame in other] == ["yuv420p10le"] * 7
+    assert all(np.array_equal(luma_of(a), luma_of(b)) for a, b in zip(one, other, strict=True))
 
 
 def test_hdr_with_its_tags_lost_is_no_conversion(tmp_path: Path) -> None:
