@@ -18,6 +18,12 @@ Pixels = npt.NDArray[np.uint8]
 Alpha = npt.NDArray[np.uint8]
 """uint8 ``(H, W)``: how opaque each pixel is, 0 (not there) to 255."""
 
+DeepPixels = npt.NDArray[np.uint16]
+"""uint16 RGB of the same shapes: 0 is black and 65535 white, whatever the source's depth."""
+
+AnyPixels = npt.NDArray[np.uint8 | np.uint16]
+"""Either; all pictures of one source are alike."""
+
 UNSPECIFIED = 2
 """The code point of ITU-T H.273 for "unspecified" (matrix, primaries and transfer alike)."""
 
@@ -51,8 +57,9 @@ class Size:
 class Frame:
     """One picture and its place in time."""
 
-    pixels: Pixels
-    """uint8 ``(H, W, 3)`` RGB, upright."""
+    pixels: AnyPixels
+    """uint8 (0..255) or uint16 (0..65535) ``(H, W, 3)`` RGB, upright; uint16 only from a source
+    that was opened to give it."""
     pts: int
     """Presentation time in units of ``time_base``."""
     time_base: Fraction
@@ -68,8 +75,8 @@ class Frame:
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
             raise ValueError(f"pixels must be (H, W, 3), got {self.pixels.shape}")
-        if self.pixels.dtype != np.uint8:
-            raise TypeError(f"pixels must be uint8, got {self.pixels.dtype}")
+        if self.pixels.dtype not in (np.uint8, np.uint16):
+            raise TypeError(f"pixels must be uint8 or uint16, got {self.pixels.dtype}")
         if self.alpha is not None:
             if self.alpha.shape != self.pixels.shape[:2]:
                 raise ValueError(
@@ -135,6 +142,7 @@ class VideoInfo:
     pixel_aspect: Fraction
     """Width of a pixel over its height, of the upright picture; 1 where unknown."""
     colour: Colour
+    """What the frames mean as they are given: BT.709 where HDR was tone-mapped."""
     codec: str
     streams: tuple[StreamInfo, ...] = ()
     start_pts: int = 0
@@ -143,6 +151,8 @@ class VideoInfo:
     """How many more the file holds that no player shows, since they lie outside its edits."""
     alpha: bool = False
     """Whether pictures may be transparent; each frame then brings its own ``alpha``."""
+    bits: int = 8
+    """Of the deepest component of a stored sample."""
 
 
 @dataclass(frozen=True, slots=True)

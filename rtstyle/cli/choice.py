@@ -20,8 +20,9 @@ class Choice:
     net: dict[str, Any]
     """strength, backend and precision."""
     encoding: dict[str, Any]
-    """codec, quality, preset, encoder, audio and subtitles."""
+    """codec, quality, preset, encoder, bit_depth, audio and subtitles."""
     deinterlace: str
+    hdr: str
     start: Fraction | None
     end: Fraction | None
     resume: bool = False

@@ -23,7 +23,7 @@ from rtstyle.cli.sample import (
 )
 from rtstyle.cli.sheet import before_after
 from rtstyle.errors import OutputExists, OutputNotWritable
-from rtstyle.media import open_video, write_clip, write_image
+from rtstyle.media import open_video, to_bytes, write_clip, write_image
 from rtstyle.pipeline import open_stylizer, stylize_video
 from rtstyle.types import Pixels, RunReport
 
@@ -115,7 +115,7 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
 
 def _frame(clip: Path) -> Pixels:
     with open_video(clip, start=_SHOWN_AT) as video:
-        return next(iter(video)).pixels
+        return to_bytes(next(iter(video)).pixels)
 
 
 def _say(report: RunReport, title: str, folder: Path) -> None:

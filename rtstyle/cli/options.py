@@ -11,7 +11,7 @@ import click
 
 from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.errors import UsageError
-from rtstyle.media import DEINTERLACE
+from rtstyle.media import CODEC_NAMES, DEINTERLACE, ENCODER_KINDS, HDR_MODES, BitDepth
 from rtstyle.styles import bundled_styles
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,6 +94,87 @@ def deinterlace_option(command: F) -> F:
         show_default=True,
         help="Make whole pictures of interlaced frames, or leave their lines as they are.",
     )(command)
+
+
+def picture_options(command: F) -> F:
+    """Add --codec, --encoder, --quality, --preset, --bit-depth, --hdr and --deinterlace."""
+    for option in (
+        deinterlace_option,
+        click.option(
+            "--hdr",
+            type=click.Choice(HDR_MODES),
+            default="tonemap",
+            show_default=True,
+            help="Make SDR (BT.709) of an HDR film (PQ, HLG), or refuse to convert it.",
+        ),
+        click.option(
+            "--bit-depth",
+            type=click.Choice(["auto", "8", "10"]),
+            default="auto",
+            show_default=True,
+            help="Bits a sample; auto is 10 for a film of more than 8, where the codec can.",
+        ),
+        click.option(
+            "--preset",
+            metavar="P",
+            help="The codec's own word for speed against size: ultrafast to placebo for h264 and "
+            "hevc, 13 to 0 for av1, 8 to 0 for vp9; prores's profile: proxy, lt, standard, hq or "
+            "4444.",
+        ),
+        click.option(
+            "--quality",
+            type=int,
+            metavar="CRF",
+            help="Picture quality of the codec; lower is better and larger.  [default: 18 for "
+            "h264, 21 for hevc, 28 for av1, 24 for vp9; prores and ffv1 take none]",
+        ),
+        click.option(
+            "--encoder",
+            type=click.Choice(ENCODER_KINDS),
+            default="software",
+            show_default=True,
+            help="Encode in software, in the graphics card (quicker, larger for its quality), or "
+            "auto: in the card where one opens. Only h264, hevc and av1.",
+        ),
+        click.option(
+            "--codec",
+            type=click.Choice(CODEC_NAMES),
+            default="h264",
+            show_default=True,
+            help="Picture codec; h264 plays everywhere, vp9 and av1 go into .webm, prores is for "
+            "editing, ffv1 is lossless. vp9, prores and ffv1 keep transparency.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def companion_options(command: F) -> F:
+    """Add --audio and --subtitles."""
+    for option in (
+        click.option(
+            "--subtitles",
+            type=click.Choice(["copy", "none"]),
+            default="copy",
+            show_default=True,
+            help="Keep the subtitles that OUTPUT's container can hold, or leave them out.",
+        ),
+        click.option(
+            "--audio",
+            type=click.Choice(["copy", "aac", "none"]),
+            default="copy",
+            show_default=True,
+            help="Keep the sound bit for bit, encode it anew as AAC, or leave it out.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def as_depth(word: str) -> BitDepth:
+    """The value of --bit-depth as EncodeOptions takes it."""
+    depths: dict[str, BitDepth] = {"8": 8, "10": 10}
+    return depths.get(word, "auto")
 
 
 def style_or_first(style: str | None) -> str:

@@ -41,6 +41,7 @@ def show_preview(
                 **choice.net,
                 **choice.encoding,
                 deinterlace=choice.deinterlace,
+                hdr=choice.hdr,
                 container=container,
                 start=choice.start,
                 end=choice.end,

@@ -15,9 +15,11 @@ from rtstyle.cli.choice import Choice, say_backend
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.jobs import MOST_JOBS, run_beside
 from rtstyle.cli.options import (
-    deinterlace_option,
+    as_depth,
+    companion_options,
     parse_rate,
     parse_time,
+    picture_options,
     style_options,
     style_or_first,
 )
@@ -26,7 +28,6 @@ from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
 from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
-from rtstyle.media import CODEC_NAMES, ENCODER_KINDS
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -83,50 +84,8 @@ Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but f
     "(made if it is not there) for several films or a folder of them. With --preview a picture.",
 )
 @style_options
-@click.option(
-    "--codec",
-    type=click.Choice(CODEC_NAMES),
-    default="h264",
-    show_default=True,
-    help="Picture codec; h264 plays everywhere, vp9 and av1 go into .webm, prores is for editing, "
-    "ffv1 is lossless. vp9, prores and ffv1 keep transparency.",
-)
-@click.option(
-    "--encoder",
-    type=click.Choice(ENCODER_KINDS),
-    default="software",
-    show_default=True,
-    help="Encode in software, in the graphics card (quicker, larger for its quality), or auto: in "
-    "the card where one opens. Only h264, hevc and av1.",
-)
-@click.option(
-    "--quality",
-    type=int,
-    metavar="CRF",
-    help="Picture quality of the codec; lower is better and larger.  [default: 18 for h264, 21 for "
-    "hevc, 28 for av1, 24 for vp9; prores and ffv1 take none]",
-)
-@click.option(
-    "--preset",
-    metavar="P",
-    help="The codec's own word for speed against size: ultrafast to placebo for h264 and hevc, 13 "
-    "to 0 for av1, 8 to 0 for vp9; prores's profile: proxy, lt, standard, hq or 4444.",
-)
-@click.option(
-    "--audio",
-    type=click.Choice(["copy", "aac", "none"]),
-    default="copy",
-    show_default=True,
-    help="Keep the sound bit for bit, encode it anew as AAC, or leave it out.",
-)
-@click.option(
-    "--subtitles",
-    type=click.Choice(["copy", "none"]),
-    default="copy",
-    show_default=True,
-    help="Keep the subtitles that OUTPUT's container can hold, or leave them out.",
-)
-@deinterlace_option
+@picture_options
+@companion_options
 @click.option(
     "--start",
     callback=parse_time,
@@ -198,6 +157,8 @@ def video(
     quality: int | None,
     preset: str | None,
     encoder: str,
+    bit_depth: str,
+    hdr: str,
     audio: str,
     subtitles: str,
     deinterlace: str,
@@ -238,7 +199,9 @@ def video(
             "encoder": encoder,
             "audio": audio,
             "subtitles": subtitles,
+            "bit_depth": as_depth(bit_depth),
         },
+        hdr=hdr,
         deinterlace=deinterlace,
         start=start,
         end=end,
@@ -285,6 +248,7 @@ def _one(
             **choice.net,
             **choice.encoding,
             deinterlace=choice.deinterlace,
+            hdr=choice.hdr,
             start=choice.start,
             end=choice.end,
             fps=fps,
@@ -347,6 +311,7 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
         **choice.net,
         **choice.encoding,
         "deinterlace": choice.deinterlace,
+        "hdr": choice.hdr,
         "start": choice.start,
         "end": choice.end,
         "resume": choice.resume,

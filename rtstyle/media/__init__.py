@@ -5,10 +5,12 @@ from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import (
     CODEC_NAMES,
     ENCODER_KINDS,
+    BitDepth,
     EncodeOptions,
     encoders,
     software_versions,
 )
+from rtstyle.media.deep import to_bytes
 from rtstyle.media.deinterlace import DEINTERLACE
 from rtstyle.media.doors import check_target, open_sink, open_source, options_for
 from rtstyle.media.encode import FrameClock, VideoWriter
@@ -17,6 +19,7 @@ from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.film import FilmFile, rehearse, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.hardware import hardware_encoders
+from rtstyle.media.hdr import HDR_MODES
 from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.mark import Mark
 from rtstyle.media.numbered import is_picture, numbered_name, only_sequence
@@ -42,7 +45,9 @@ __all__ = [
     "CODEC_NAMES",
     "DEINTERLACE",
     "ENCODER_KINDS",
+    "HDR_MODES",
     "VIDEO_ENDINGS",
+    "BitDepth",
     "EncodeOptions",
     "Extent",
     "FilmFile",
@@ -95,6 +100,7 @@ __all__ = [
     "stamp_of",
     "stored_otherwise",
     "tick_of",
+    "to_bytes",
     "verify_video",
     "weigh",
     "write_clip",

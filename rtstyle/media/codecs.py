@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast
+from typing import Literal, cast
 
 import av
+import av.codec
 from av.video.codeccontext import VideoCodecContext
 
 from rtstyle.errors import UsageError
@@ -17,6 +19,10 @@ from rtstyle.types import Size
 ENCODER_KINDS = ("software", "hardware", "auto")
 AUDIO_MODES = ("copy", "aac", "none")
 SUBTITLE_MODES = ("copy", "none")
+BIT_DEPTHS = ("auto", 8, 10)
+
+BitDepth = Literal["auto", 8, 10]
+"""Bits a sample; ``auto`` is 10 for a source of more than 8, where the codec can."""
 
 _X26X_PRESETS = (
     "ultrafast",
@@ -46,6 +52,8 @@ class Codec:
     presets: tuple[str, ...]
     containers: tuple[str, ...]
     """Extensions of the containers that hold it."""
+    depths: tuple[int, ...] = (8, 10)
+    """Bits a sample that it can be given; what of it this FFmpeg can do, ``depths_here`` says."""
 
 
 CODECS = {
@@ -86,6 +94,7 @@ CODECS = {
             "4",
             tuple(str(number) for number in range(9)),
             (".webm", ".mkv", ".mp4", ".m4v"),
+            depths=(8,),
         ),
         Codec(
             "prores",
@@ -95,6 +104,7 @@ CODECS = {
             "hq",
             ("proxy", "lt", "standard", "hq", "4444"),
             (".mov", ".mkv"),
+            depths=(10,),
         ),
         Codec("ffv1", "ffv1", None, (0, 0), None, (), (".mkv",)),
     )
@@ -136,6 +146,8 @@ class EncodeOptions:
     """``software`` gives the same file everywhere and the better picture for its size;
     ``hardware`` refuses where no such encoder opens; ``auto`` then takes the software and says so.
     """
+    bit_depth: BitDepth = "auto"
+    """Bits a sample of the pictures: 8, 10, or ``auto`` for as the source has where it can be."""
 
     def __post_init__(self) -> None:
         codec = CODECS.get(self.codec)
@@ -162,12 +174,36 @@ class EncodeOptions:
                     f"quality {self.quality} is out of range; {codec.name} takes {least} (best) "
                     f"to {most}"
                 )
+        if self.bit_depth not in BIT_DEPTHS:
+            raise UsageError(f"bit depth {self.bit_depth!r} is unknown; take auto, 8 or 10")
+        if self.bit_depth != "auto" and self.bit_depth not in codec.depths:
+            raise UsageError(
+                f"{codec.name} does not store {self.bit_depth} bits a sample; leave the bit depth "
+                f"out, or take {_one_of(tuple(_with_depth(self.bit_depth)))}"
+            )
+        if self.bit_depth == 10 and self.encoder != "software":
+            raise UsageError(
+                "hardware encoders are given 8 bits a sample; use --encoder software for 10"
+            )
         if self.preset is not None and self.preset not in codec.presets:
             if not codec.presets:
                 raise UsageError(f"{codec.name} has no presets; leave the preset out")
             raise UsageError(
                 f"preset {self.preset!r} is unknown to {codec.name}; take {_one_of(codec.presets)}"
             )
+
+    def bits_for(self, source_bits: int) -> int:
+        """Bits a sample, 8 or 10, that are stored for a source of ``source_bits``."""
+        if self.bit_depth != "auto":
+            return self.bit_depth
+        wanted = 10 if source_bits > 8 else 8
+        depths = (8,) if self.encoder == "hardware" else depths_here(self.codec)
+        return wanted if wanted in depths or not depths else min(depths)
+
+    @property
+    def keeps_depth(self) -> bool:
+        """Whether a source of more than 8 bits is stored with more than 8."""
+        return self.bits_for(16) > 8
 
     @property
     def told(self) -> dict[str, str]:
@@ -201,21 +237,32 @@ class EncodeOptions:
         return options
 
 
-def pixel_format(codec: str, size: Size, *, alpha: bool = False, preset: str | None = None) -> str:
-    """What is encoded for pictures of ``size``: 4:2:0 where the codec takes it, as players expect.
+def pixel_format(
+    codec: str,
+    size: Size,
+    *,
+    bits: int = 8,
+    alpha: bool = False,
+    preset: str | None = None,
+) -> str:
+    """What is encoded for pictures of ``size`` with ``bits`` (8 or 10) a sample: 4:2:0 where the
+    codec takes it, as players expect.
 
     ffv1 stores RGB, so that it is lossless. x264 and x265 refuse 4:2:0 in odd sizes. ``alpha``:
     transparency is to be kept (see ``keeps_alpha``); ``preset`` is what chooses ProRes's profile.
     """
     if codec == "ffv1":
-        return "bgra" if alpha else "bgr0"
+        if alpha:
+            return "bgra"
+        return "gbrp10le" if bits > 8 else "bgr0"
     if codec == "prores":
         if prores_profile(size, alpha=alpha, preset=preset) != "4444":
             return "yuv422p10le"
         return "yuva444p10le" if alpha else "yuv444p10le"
     if codec == "vp9":
         return "yuva420p" if alpha else "yuv420p"
-    return "yuv420p" if size.is_even or codec == "av1" else "yuv444p"
+    sampled = "yuv420p" if size.is_even or codec == "av1" else "yuv444p"
+    return f"{sampled}10le" if bits > 8 else sampled
 
 
 def prores_profile(size: Size, *, alpha: bool, preset: str | None) -> str:
@@ -237,6 +284,25 @@ def keeps_alpha(options: EncodeOptions, muxer: str) -> bool:
     return options.codec == "ffv1" or (
         options.codec == "prores" and options.preset in (None, "4444")
     )
+
+
+@functools.cache
+def depths_here(codec: str) -> tuple[int, ...]:
+    """Bits a sample that the codec's library takes as it is built here; all where it is missing."""
+    known = CODECS[codec]
+    try:
+        formats = av.codec.Codec(known.library, "w").video_formats
+    except (av.FFmpegError, ValueError):
+        formats = None
+    if not formats:
+        return known.depths
+    names = {one.name for one in formats}
+    return tuple(b for b in known.depths if pixel_format(codec, Size(64, 64), bits=b) in names)
+
+
+def with_ten_bits() -> str:
+    """The codecs that take 10 bits a sample here, for a message."""
+    return _one_of(tuple(name for name in CODECS if 10 in depths_here(name)))
 
 
 def open_encoder(context: VideoCodecContext) -> None:
@@ -276,6 +342,10 @@ def opens_here(codec: str) -> bool:
 def software_versions() -> dict[str, str]:
     """Versions of what decodes and encodes here, by its name."""
     return {"version of FFmpeg": av.ffmpeg_version_info, "version of av": av.__version__}
+
+
+def _with_depth(bits: int) -> Iterator[str]:
+    return (codec.name for codec in CODECS.values() if bits in codec.depths)
 
 
 def _one_of(names: tuple[str, ...]) -> str:

@@ -59,6 +59,23 @@ def bits_per_sample(frame: VideoFrame) -> int:
     return max((component.bits for component in frame.format.components), default=8)
 
 
+def said_of(frame: VideoFrame, fallback: Colour) -> Colour:
+    """The picture's own colour, and ``fallback``'s where it says nothing; resolved, but for the
+    range of a gray picture, which stays None where unsaid (full by FFmpeg's convention)."""
+    own = colour_of(frame)
+    if own.matrix == UNSPECIFIED:
+        own = replace(own, matrix=fallback.matrix)
+    if own.full_range is None and not is_gray(frame):
+        own = replace(own, full_range=fallback.full_range)
+    resolved = resolve_colour(own, Size(frame.width, frame.height))
+    return replace(resolved, full_range=own.full_range) if is_gray(frame) else resolved
+
+
+def is_gray(frame: VideoFrame) -> bool:
+    """Whether the picture has luma only."""
+    return frame.format.name.startswith("gray")
+
+
 def has_alpha(frame: VideoFrame) -> bool:
     """Whether the picture can be transparent."""
     if frame.format.has_palette:
@@ -74,17 +91,10 @@ class ToRgb:
 
     def __call__(self, frame: VideoFrame, fallback: Colour) -> Pixels:
         """uint8 ``(H, W, 3)`` RGB. ``fallback`` (resolved) says what the frame leaves unsaid."""
-        own = colour_of(frame)
-        is_gray = frame.format.name.startswith("gray")
-        if own.matrix == UNSPECIFIED:
-            own = replace(own, matrix=fallback.matrix)
-        # A gray picture without a range is full by FFmpeg's convention.
-        if own.full_range is None and not is_gray:
-            own = replace(own, full_range=fallback.full_range)
-        resolved = resolve_colour(own, Size(frame.width, frame.height))
+        said = said_of(frame, fallback)
         if not frame.format.is_rgb:
-            frame.colorspace = resolved.matrix
-        full = resolved.full_range or is_gray or frame.format.is_rgb
+            frame.colorspace = said.matrix
+        full = said.full_range or is_gray(frame) or frame.format.is_rgb
         planar = self._scaler.reformat(
             frame,
             format="gbrp",
@@ -95,7 +105,7 @@ class ToRgb:
         )
         green, blue, red = (_plane(planar, index) for index in range(3))
         pixels = cast(Pixels, cv2.merge([red, green, blue]))
-        if is_gray and own.full_range is False:
+        if is_gray(frame) and said.full_range is False:
             # swscale takes every gray picture as full range, whatever its tag says.
             return _expand_limited(pixels)
         return pixels

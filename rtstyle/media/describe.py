@@ -8,7 +8,8 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rtstyle.media.colour import colour_of, has_alpha, resolve_colour
+from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
+from rtstyle.media.hdr import is_hdr, said_hdr
 from rtstyle.media.hidden import count_shown
 from rtstyle.media.streams import duration_seconds, list_streams
 from rtstyle.types import Colour, Size, VideoInfo
@@ -41,6 +42,7 @@ def describe(
         start_pts=first.pts or 0,
         # Browsers tag what they record as transparent, whether it is or not.
         alpha=has_alpha(first),
+        bits=bits_per_sample(first),
         frames_hidden=hidden,
     )
 
@@ -61,4 +63,6 @@ def _stream_colour(stream: VideoStream, first: VideoFrame) -> Colour:
         transfer=either(own.transfer, context.color_trc),
         full_range=full,
     )
+    if is_hdr(said):
+        said = said_hdr(said)
     return resolve_colour(said, Size(first.width, first.height))

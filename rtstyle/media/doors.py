@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rtstyle.errors import OutputNotWritable, UsageError
-from rtstyle.media.codecs import EncodeOptions
+from rtstyle.media.codecs import BitDepth, EncodeOptions
 from rtstyle.media.encode import VideoWriter
 from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.numbered import is_picture, numbered_name
@@ -34,6 +34,8 @@ def open_source(
     end: Fraction | None = None,
     deinterlace: str = "auto",
     limits: Limits = DEFAULT_LIMITS,
+    deep: bool = False,
+    hdr: str = "tonemap",
 ) -> VideoFile | SequenceFile:
     """Open a film, or numbered pictures (a pattern or a timestamps file; see ``is_sequence``).
 
@@ -46,7 +48,9 @@ def open_source(
         )
     if fps is not None:
         raise UsageError(f"{str(path)!r} has its own times; --fps is for numbered pictures")
-    return open_video(path, start=start, end=end, deinterlace=deinterlace, limits=limits)
+    return open_video(
+        path, start=start, end=end, deinterlace=deinterlace, limits=limits, deep=deep, hdr=hdr
+    )
 
 
 def options_for(
@@ -58,6 +62,7 @@ def options_for(
     encoder: str = "software",
     audio: str,
     subtitles: str,
+    bit_depth: BitDepth = "auto",
 ) -> EncodeOptions | PictureOptions:
     """How to write ``output``, a video file or numbered pictures; raises UsageError for settings
     that do not fit it."""
@@ -75,6 +80,7 @@ def options_for(
             encoder=encoder,
             audio=audio,
             subtitles=subtitles,
+            bit_depth=bit_depth,
         )
     # Refuses words that are none.
     EncodeOptions(codec=codec, encoder=encoder, audio=audio, subtitles=subtitles)
@@ -83,6 +89,8 @@ def options_for(
             f"{output.name}: pictures have no codec, preset or encoder; leave --codec, --preset "
             "and --encoder out"
         )
+    if bit_depth == 10:
+        raise UsageError(f"{output.name}: pictures are written with 8 bits; leave --bit-depth out")
     options = PictureOptions(quality=quality, audio=audio, subtitles=subtitles)
     options.check(pattern)
     return options

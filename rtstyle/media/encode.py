@@ -18,7 +18,7 @@ from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.companions import Companions
 from rtstyle.media.film import FilmFile, tick_of
 from rtstyle.media.output import PartFile, check_output, muxer_of
-from rtstyle.media.pictures import add_pictures, stored_otherwise
+from rtstyle.media.pictures import add_pictures, mend_order, stored_otherwise
 from rtstyle.types import Frame, SinkReport, VideoInfo
 
 
@@ -81,6 +81,7 @@ class PictureEncoder:
             container, info, options, tick=self._tick, muxer=muxer, name=name
         )
         self._lengths: dict[int, int] = {}
+        self._options, self._given = options, 0
 
     def encode(self, frame: Frame, *, pts: int, length: int) -> Iterator[Packet[VideoStream]]:
         """What is ready after ``frame``, shown at ``pts`` for ``length`` ticks; raises
@@ -88,6 +89,7 @@ class PictureEncoder:
         picture = self._convert(frame.pixels, frame.alpha)
         picture.pts, picture.time_base = pts, self._tick
         self._lengths[pts] = length
+        self._given += 1
         yield from self._timed(self._stream.encode(picture))
 
     def flush(self) -> Iterator[Packet[VideoStream]]:
@@ -96,6 +98,7 @@ class PictureEncoder:
 
     def _timed(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
         for packet in packets:
+            mend_order(packet, self._options, self._given)
             if packet.pts is not None:
                 packet.duration = self._lengths.pop(packet.pts, packet.duration)
             yield packet

@@ -19,6 +19,7 @@ from rtstyle.media.colour import bits_per_sample
 from rtstyle.media.decode import Decoder
 from rtstyle.media.file import open_video
 from rtstyle.media.films import Announced, Film, UnannouncedError
+from rtstyle.media.hdr import SDR, hdr_name, is_hdr
 from rtstyle.media.inventory import (
     check_chapters,
     check_labels,
@@ -166,7 +167,12 @@ def examine(
         may_move = _may_move(before, match, sound)
         checks = (
             *_check_times(match, seen.damage, window.begin, may_move),
-            *_check_looks(replace(one, info=terms.promised or one.info), other, muxer),
+            *_check_looks(
+                replace(one, info=terms.promised or one.info),
+                other,
+                muxer,
+                told=terms.promised is not None,
+            ),
             *check_streams(before, after, pairs, muxer, empty),
             *check_tracks(pairs, sound, clocks, input, output, muxer),
             *(Check("reading", False, sentence) for sentence in sound.unread),
@@ -281,8 +287,9 @@ def _damage(input: Film, output: Film) -> str:
     return "".join(words)
 
 
-def _check_looks(first: _First, made: _First, muxer: str) -> Iterator[Check]:
-    """Size, pixel shape, colour, depth and transparency, of the first picture."""
+def _check_looks(first: _First, made: _First, muxer: str, *, told: bool) -> Iterator[Check]:
+    """Size, pixel shape, colour, depth and transparency, of the first picture; ``told``: as the
+    writer was."""
     one, mine = first.info, first.picture
     other, theirs = made.info, made.picture
     turned = f", turned by {one.rotation} degrees" if one.rotation else ""
@@ -292,7 +299,7 @@ def _check_looks(first: _First, made: _First, muxer: str) -> Iterator[Check]:
     same = abs(one.pixel_aspect - other.pixel_aspect) * one.size.width <= 1
     aspect = f"pixels {_ratio(one.pixel_aspect)}"
     yield Check("aspect", same, f"{aspect}{'' if same else f' to {_ratio(other.pixel_aspect)}'}")
-    yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb)
+    yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb, told)
     before, after = bits_per_sample(mine), bits_per_sample(theirs)
     depth = f"{before} bits" if before == after else f"{before} to {after} bits"
     yield Check("depth", after >= before, depth)
@@ -315,8 +322,11 @@ def _can_be_clear(codec: str, picture: VideoFrame, muxer: str) -> bool:
     return codec in _WITH_ALPHA
 
 
-def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
-    """Tags as they are understood: what is unsaid is what players assume."""
+def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool, told: bool) -> Check:
+    """Tags as they are understood: what is unsaid is what players assume.
+
+    From the files alone, SDR made of HDR is a choice; that of a writer that was told HDR is none.
+    """
     facts = list(zip(_colour_words(one.colour), _colour_words(other.colour), strict=True))
     if as_rgb:
         # RGB has neither matrix nor range.
@@ -324,6 +334,10 @@ def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool) -> Check:
     elif other.codec == "prores":
         # It has no range but the limited one; values are converted to it.
         facts = facts[:3]
+    made_sdr = is_hdr(one.colour) and not is_hdr(other.colour)
+    if made_sdr and not told and other.colour.primaries == SDR.primaries:
+        found = f"HDR ({hdr_name(one.colour)}) made SDR: {', '.join(now for _, now in facts)}"
+        return Check("colour", False, found, required=other.colour.transfer != SDR.transfer)
     wrong = [f"{was} to {now}" for was, now in facts if was != now]
     return Check("colour", not wrong, ", ".join(wrong or [was for was, _ in facts]))
 
@@ -354,7 +368,7 @@ class _First:
 
 
 def _first_picture(path: Path, limits: Limits) -> _First:
-    with open_video(path, limits=limits) as video:
+    with open_video(path, limits=limits, hdr="keep") as video:
         info = video.info
     with open_container(path, max_pixels=limits.max_pixels) as container:
         stream = pick_video(container, shown(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -14,21 +15,23 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
-from rtstyle.errors import CorruptInput, LimitExceeded, UsageError
+from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
 from rtstyle.media.alpha import read_alpha
-from rtstyle.media.colour import ToRgb, bits_per_sample, has_alpha
+from rtstyle.media.colour import colour_of, has_alpha
 from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.describe import describe
+from rtstyle.media.hdr import SDR, hdr_name, is_hdr, is_ictcp
 from rtstyle.media.mark import Finder, Mark, Tail
+from rtstyle.media.read import PixelReader
 from rtstyle.media.reel import Reel, Shot
 from rtstyle.media.streams import end_pts, shown
 from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.types import (
     DEFAULT_LIMITS,
     Alpha,
+    AnyPixels,
     Frame,
     Limits,
-    Pixels,
     Size,
     SourceHealth,
     VideoInfo,
@@ -48,17 +51,30 @@ def open_video(
     after: Mark | None = None,
     deinterlace: str = "auto",
     limits: Limits = DEFAULT_LIMITS,
+    deep: bool = False,
+    hdr: str = "tonemap",
 ) -> VideoFile:
     """Open a video file and decode its first picture.
 
     ``start`` and ``end`` are seconds on the clip's own timeline, whose zero is its first picture;
     frames with ``start <= t < end`` are given. ``after`` is a mark that an earlier reading with the
     same range made: only what follows it is given. ``deinterlace`` is auto, which makes one picture
-    of the two fields of interlaced frames, or off. Raises NotAVideo, NoVideoStream, CorruptInput,
-    LimitExceeded, and UsageError for a range that cannot hold a frame.
+    of the two fields of interlaced frames, or off. With ``deep``, frames of a source that has more
+    than 8 bits a sample are uint16; else all are uint8. ``hdr`` says what becomes of PQ and HLG:
+    ``tonemap`` gives BT.709, ``keep`` the code values as they are, ``refuse`` raises InputError.
+
+    Raises NotAVideo, NoVideoStream, CorruptInput, LimitExceeded, InputError for colours that cannot
+    be converted, and UsageError for a range that cannot hold a frame.
     """
     return VideoFile(
-        path, start=start, end=end, after=after, deinterlace=deinterlace, limits=limits
+        path,
+        start=start,
+        end=end,
+        after=after,
+        deinterlace=deinterlace,
+        limits=limits,
+        deep=deep,
+        hdr=hdr,
     )
 
 
@@ -79,6 +95,8 @@ class VideoFile:
         after: Mark | None = None,
         deinterlace: str = "auto",
         limits: Limits = DEFAULT_LIMITS,
+        deep: bool = False,
+        hdr: str = "tonemap",
     ) -> None:
         check_range(start, end)
         self._name = shown(path)
@@ -86,7 +104,6 @@ class VideoFile:
         self._after = after
         self._notes: list[str] = []
         self._changes_noted: set[str] = set()
-        self._to_rgb = ToRgb()
         self._given = 0
         self._failures = 0
         self._tail = Tail()
@@ -100,6 +117,11 @@ class VideoFile:
         first = self._reel.first
         self._stored = Size(first.width, first.height)
         self._info = describe(self._reel.container, self._reel.stream, first, self._reel.rotation)
+        try:
+            self._reader = self._choose_reader(first, deep, hdr)
+        except BaseException:
+            self._reel.close()
+            raise
         self._ends = end_pts(self._reel.container, self._reel.stream, first.pts)
         self._timeline = self._new_timeline()
         self._note_losses(first)
@@ -172,7 +194,7 @@ class VideoFile:
             if self._end is not None and seconds >= self._end:
                 break
             self._check_length(self._given, seconds - (self._start or 0))
-            pixels = self._upright(self._to_rgb(picture, self._info.colour), picture, seconds)
+            pixels = self._upright(self._reader(picture), picture, seconds)
             self._tail.add(stamp.pts, pixels)
             self._failures = stamp.failures
             self._given += 1
@@ -222,9 +244,9 @@ class VideoFile:
         self._notes.extend(note for note in mark.notes if note not in self._notes)
         return shots
 
-    def _again(self, picture: VideoFrame, stamp: int | None) -> Pixels:
+    def _again(self, picture: VideoFrame, stamp: int | None) -> AnyPixels:
         """The pixels of a picture that an earlier reading gave."""
-        pixels = self._upright(self._to_rgb(picture, self._info.colour), picture, Fraction(0))
+        pixels = self._upright(self._reader(picture), picture, Fraction(0))
         self._tail.add(stamp, pixels)
         return pixels
 
@@ -261,9 +283,27 @@ class VideoFile:
                     f"pictures become transparent only at {float(seconds):.2f} s; that is ignored",
                 )
             return None
-        return self._upright(alpha, picture, seconds)
+        return cast(Alpha, self._upright(alpha, picture, seconds))
 
-    def _upright(self, pixels: Pixels, picture: VideoFrame, seconds: Fraction) -> Pixels:
+    def _choose_reader(self, first: VideoFrame, deep: bool, hdr: str) -> PixelReader:
+        """What makes pixels of this file's pictures; from here on ``info`` says what they mean."""
+        stored, maps = self._info.colour, False
+        if is_ictcp(colour_of(first)) and hdr != "keep":
+            raise InputError(
+                f"{self._name}: its colours are stored as ICtCp (Dolby Vision), which cannot be "
+                "converted; make a PQ, HLG or SDR version of it first"
+            )
+        if is_hdr(stored) and hdr == "refuse":
+            raise InputError(
+                f"{self._name}: it is HDR ({hdr_name(stored)}); allow --hdr tonemap to make it SDR"
+            )
+        if is_hdr(stored) and hdr == "tonemap":
+            self._info, maps = replace(self._info, colour=SDR), True
+        reader = PixelReader(first, stored, deep=deep, tone_map=maps)
+        self._notes.extend(reader.notes)
+        return reader
+
+    def _upright(self, pixels: AnyPixels, picture: VideoFrame, seconds: Fraction) -> AnyPixels:
         """``pixels`` (or alpha) of ``picture`` as large as the first one's and turned as it is to
         be seen."""
         size = Size(picture.width, picture.height)
@@ -275,7 +315,7 @@ class VideoFile:
             )
             pixels = letterbox(pixels, self._stored)
         turn = _TURNS.get(self._info.rotation)
-        return pixels if turn is None else cast(Pixels, cv2.rotate(pixels, turn))
+        return pixels if turn is None else cast(AnyPixels, cv2.rotate(pixels, turn))
 
     def _check_length(self, index: int, seconds: Fraction) -> None:
         limits = self._limits
@@ -289,9 +329,6 @@ class VideoFile:
             )
 
     def _note_losses(self, first: VideoFrame) -> None:
-        bits = bits_per_sample(first)
-        if bits > 8:
-            self._notes.append(f"the source has {bits} bits a sample; it is read with 8")
         if self._info.frames_hidden:
             self._notes.append(
                 f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
@@ -314,14 +351,14 @@ class VideoFile:
             _log.warning("%s: %s", self._name, note)
 
 
-def letterbox(pixels: Pixels, size: Size) -> Pixels:
+def letterbox(pixels: AnyPixels, size: Size) -> AnyPixels:
     """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
     height, width = pixels.shape[:2]
     scale = min(Fraction(size.width, width), Fraction(size.height, height))
     inner = Size(max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     fitted = cv2.resize(pixels, (inner.width, inner.height), interpolation=method)
-    canvas = np.zeros((size.height, size.width, *pixels.shape[2:]), np.uint8)
+    canvas = np.zeros((size.height, size.width, *pixels.shape[2:]), pixels.dtype)
     top, left = (size.height - inner.height) // 2, (size.width - inner.width) // 2
     canvas[top : top + inner.height, left : left + inner.width] = fitted
     return canvas

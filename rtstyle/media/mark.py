@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rtstyle.types import Pixels
+from rtstyle.types import AnyPixels
 
 TAIL = 3
 """Frames by which a place is known again; a still picture gives the same pixels twice, but at
@@ -67,9 +67,9 @@ class Tail:
     """The last frames that were read."""
 
     def __init__(self) -> None:
-        self._frames: deque[tuple[int | None, Pixels]] = deque(maxlen=TAIL)
+        self._frames: deque[tuple[int | None, AnyPixels]] = deque(maxlen=TAIL)
 
-    def add(self, stamp: int | None, pixels: Pixels) -> None:
+    def add(self, stamp: int | None, pixels: AnyPixels) -> None:
         """Note a frame; ``stamp`` is its pts in the file."""
         self._frames.append((stamp, pixels))
 
@@ -97,7 +97,7 @@ class Finder:
         stamps = [stamp for stamp, _ in self._wanted if stamp is not None]
         return stamps[0] if len(stamps) == len(self._wanted) else None
 
-    def is_there(self, stamp: int | None, pixels: Callable[[], Pixels]) -> bool:
+    def is_there(self, stamp: int | None, pixels: Callable[[], AnyPixels]) -> bool:
         """Whether the frame with that stamp is the last one before the mark."""
         wanted, crc32 = self._wanted[self._matched]
         if stamp == wanted and pixels_crc32(pixels()) == crc32:
@@ -107,6 +107,6 @@ class Finder:
         return self._matched == len(self._wanted)
 
 
-def pixels_crc32(pixels: Pixels) -> int:
+def pixels_crc32(pixels: AnyPixels) -> int:
     """CRC-32 of all the bytes of a picture."""
     return zlib.crc32(np.ascontiguousarray(pixels).data)

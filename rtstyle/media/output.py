@@ -18,7 +18,15 @@ from rtstyle.errors import (
     OutputExists,
     OutputNotWritable,
 )
-from rtstyle.media.codecs import CODECS, MUXERS, EncodeOptions, encoders, opens_here
+from rtstyle.media.codecs import (
+    CODECS,
+    MUXERS,
+    EncodeOptions,
+    depths_here,
+    encoders,
+    opens_here,
+    with_ten_bits,
+)
 from rtstyle.media.hardware import require_hardware
 from rtstyle.media.streams import copyable_sounds, open_container
 from rtstyle.media.trial import holds
@@ -120,6 +128,11 @@ def _check_codec(output: Path, options: EncodeOptions) -> None:
         raise EncoderUnavailable(
             f"{codec.name} cannot be encoded here: {codec.library} is not in this build of av; "
             f"use --codec {' or '.join(there)}"
+        )
+    if options.bit_depth != "auto" and options.bit_depth not in depths_here(codec.name):
+        raise EncoderUnavailable(
+            f"{codec.library} cannot store {options.bit_depth} bits a sample in this build of av; "
+            f"leave --bit-depth out, or take another codec for 10 bits: {with_ten_bits()}"
         )
 
 

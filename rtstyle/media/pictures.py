@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import av
 from av.codec.context import ThreadType
 from av.container import OutputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtstyle.errors import EncoderUnavailable
@@ -19,11 +22,13 @@ from rtstyle.media.codecs import (
     open_encoder,
     pixel_format,
     prores_profile,
+    with_ten_bits,
 )
 from rtstyle.media.colour import FromRgb, resolve_colour
+from rtstyle.media.deep import FromDeepRgb, to_bytes
 from rtstyle.media.hardware import Family, device_of, find_hardware, require_hardware
 from rtstyle.media.matroska import store_pixel_aspect
-from rtstyle.types import VideoInfo
+from rtstyle.types import Alpha, AnyPixels, Colour, VideoInfo
 
 _MAX_AV1_RATE = Fraction(240)
 _LEAST_AV1_SIDE = 32
@@ -39,6 +44,11 @@ _PRORES_TAGS = {
 }
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
+_X265_DELAY = 2
+_DEEP = ("yuv420p10le", "yuv422p10le", "yuv444p10le", "gbrp10le")
+
+ToPicture = Callable[[AnyPixels, Alpha | None], VideoFrame]
+"""``(H, W, 3)`` RGB and its transparency into a picture that the encoder takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,11 @@ class Encoder:
     """None where it runs in software."""
     notes: tuple[str, ...] = ()
     """A sentence where it is not what was asked for."""
+
+    @property
+    def bits(self) -> int:
+        """Bits a sample that are stored."""
+        return 10 if "10" in self.pixel_format else 8
 
 
 def choose_encoder(options: EncodeOptions, info: VideoInfo, muxer: str) -> Encoder:
@@ -95,7 +110,9 @@ def _in_software(options: EncodeOptions, info: VideoInfo, muxer: str) -> Encoder
     if codec.library == "libvpx-vp9" and alpha:
         # Colour and transparency are two streams to libvpx, which must not be reordered apart.
         settings["auto-alt-ref"] = "0"
-    stored = pixel_format(codec.name, size, alpha=alpha, preset=options.preset)
+    stored = pixel_format(
+        codec.name, size, bits=options.bits_for(info.bits), alpha=alpha, preset=options.preset
+    )
     return Encoder(codec.library, stored, settings)
 
 
@@ -107,7 +124,7 @@ def add_pictures(
     tick: Fraction,
     muxer: str,
     name: str,
-) -> tuple[VideoStream, FromRgb]:
+) -> tuple[VideoStream, ToPicture]:
     """Add the stream and open its encoder, and give what turns RGB into what it takes.
 
     ``tick``: seconds in which its times are counted; ``muxer``: FFmpeg's name of the container that
@@ -140,7 +157,7 @@ def add_pictures(
     context.time_base = tick
     context.sample_aspect_ratio = info.pixel_aspect
     context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-    if encoder.pixel_format in ("bgr0", "bgra"):
+    if codec.name == "ffv1":
         context.colorspace, context.color_range = _MATRIX_RGB, 2
     else:
         context.colorspace = colour.matrix
@@ -165,7 +182,22 @@ def add_pictures(
                 "time?); use --encoder software"
             ) from None
         raise refused from None
-    return stream, FromRgb(encoder.pixel_format, colour)
+    return stream, _converter(encoder.pixel_format, colour)
+
+
+def mend_order(packet: Packet[VideoStream], options: EncodeOptions, frames: int) -> None:
+    """Give a picture of a clip of ``frames`` so far the decoding time that x265 leaves to chance:
+    it sets the delay of the first ones with the third."""
+    if options.codec == "hevc" and frames <= _X265_DELAY:
+        packet.dts = packet.pts
+
+
+def _converter(pixel_format: str, colour: Colour) -> ToPicture:
+    if pixel_format in _DEEP:
+        deep = FromDeepRgb(pixel_format, colour)
+        return lambda pixels, _: deep(pixels)
+    shallow = FromRgb(pixel_format, colour)
+    return lambda pixels, alpha: shallow(to_bytes(pixels), alpha)
 
 
 def codec_tag(options: EncodeOptions, info: VideoInfo, muxer: str) -> str | None:
@@ -183,7 +215,7 @@ def stored_otherwise(info: VideoInfo, options: EncodeOptions, muxer: str) -> tup
     """A sentence for each way in which pictures are stored that a viewer might notice."""
     encoder = choose_encoder(options, info, muxer)
     notes = list(encoder.notes)
-    if encoder.pixel_format == "yuv444p":
+    if encoder.pixel_format in ("yuv444p", "yuv444p10le") and options.codec != "prores":
         notes.append(
             f"the size {info.size} is odd and kept exactly, so {options.codec} stores 4:4:4 "
             "colour, which some players do not show"
@@ -202,7 +234,22 @@ def stored_otherwise(info: VideoInfo, options: EncodeOptions, muxer: str) -> tup
             f"the source can be transparent, its copy cannot: {reason}; use --codec vp9 with "
             "a .webm name, prores with .mov or ffv1 with .mkv"
         )
-    return tuple(notes)
+    return (*notes, *_depth_notes(info, options, encoder))
+
+
+def _depth_notes(info: VideoInfo, options: EncodeOptions, encoder: Encoder) -> Iterator[str]:
+    if options.bit_depth == "auto" and encoder.bits < min(info.bits, 10):
+        yield (
+            f"{encoder.library} stores 8 of the source's {info.bits} bits a sample; "
+            f"use --codec {with_ten_bits()} to keep them"
+        )
+    elif options.bit_depth != 8 and encoder.bits < info.bits:
+        yield f"{encoder.bits} of the source's {info.bits} bits a sample are stored"
+    if options.bit_depth == "auto" and options.codec == "h264" and encoder.bits > 8:
+        yield (
+            "h264 with 10 bits a sample, as the source has, does not play everywhere; "
+            "use --bit-depth 8, or --codec hevc, where it must"
+        )
 
 
 def shape_pixels(

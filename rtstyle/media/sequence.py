@@ -26,10 +26,10 @@ from rtstyle.media.stamps import Clock, Stamps, clock_of, is_stamps, read_stamps
 from rtstyle.media.timeline import check_range
 from rtstyle.types import (
     DEFAULT_LIMITS,
+    AnyPixels,
     Colour,
     Frame,
     Limits,
-    Pixels,
     Size,
     SourceHealth,
     VideoInfo,
@@ -254,7 +254,7 @@ class SequenceFile:
         if inside == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
 
-    def _fitted(self, picture: Picture, file: Path) -> Pixels:
+    def _fitted(self, picture: Picture, file: Path) -> AnyPixels:
         if picture.bits > 8:
             self._note("bits", f"pictures have {picture.bits} bits a sample; they are read with 8")
         if picture.transparent:

@@ -71,7 +71,7 @@ def _opened(
             SequenceFile(path, start=stretch.begin, end=stretch.end, limits=limits)
         )
         return _Pictures(source), source.info
-    with open_video(path, limits=limits) as video:
+    with open_video(path, limits=limits, hdr="keep") as video:
         info = video.info
     return stack.enter_context(Film(path, limits, stretch)), info
 

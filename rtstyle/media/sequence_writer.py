@@ -12,6 +12,7 @@ from typing import Self
 import cv2
 
 from rtstyle.errors import OutputError, OutputNotWritable, UsageError
+from rtstyle.media.deep import to_bytes
 from rtstyle.media.numbered import STAMPS_NAME, NumberedName, numbered_name
 from rtstyle.media.picture_folder import PartFolder, check_folder
 from rtstyle.media.sequence import is_sequence
@@ -196,7 +197,7 @@ class SequenceWriter:
             settings = [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]
         try:
             done, data = cv2.imencode(
-                ending, cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR), settings
+                ending, cv2.cvtColor(to_bytes(frame.pixels), cv2.COLOR_RGB2BGR), settings
             )
         except cv2.error:
             done = False

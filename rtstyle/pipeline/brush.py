@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 
 from rtstyle.backends import BACKENDS, PRECISIONS, Stylizer, load_stylizer
 from rtstyle.errors import BackendOutOfMemory, UsageError
+from rtstyle.media import HDR_MODES, EncodeOptions, PictureOptions, to_bytes
 from rtstyle.styles import StyleSpec, find_style
-from rtstyle.types import BackendInfo, Pixels, Size
+from rtstyle.types import AnyPixels, BackendInfo, Size, VideoInfo
 
 _MOST_PIXELS_AT_ONCE = 2**22
 """Two pictures of 1920x1080: what runs side by side must fit into memory side by side."""
@@ -22,14 +24,16 @@ Style = str | Path | StyleSpec
 """A bundled style's name, a pack folder, an ONNX file, or a spec."""
 
 
-def check_choice(*, strength: float, backend: str, precision: str) -> None:
-    """Raise UsageError for a strength outside 0..1, an unknown backend or precision."""
+def check_choice(*, strength: float, backend: str, precision: str, hdr: str = HDR_MODES[0]) -> None:
+    """Raise UsageError for a strength outside 0..1, an unknown backend, precision or HDR mode."""
     if not (math.isfinite(strength) and 0.0 <= strength <= 1.0):
         raise UsageError(f"strength must be between 0 and 1, got {strength}")
     if backend not in BACKENDS:
         raise UsageError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if hdr not in HDR_MODES:
+        raise UsageError(f"unknown hdr {hdr!r}; choose one of {', '.join(HDR_MODES)}")
 
 
 def open_stylizer(
@@ -75,21 +79,39 @@ class Brush:
             with _advice(size):
                 self._stylizer.warm_up(size, batch=batch)
 
-    def __call__(self, batch: Pixels) -> Pixels:
-        """Stylize uint8 ``(N, H, W, 3)`` RGB; the result has the same shape."""
+    def __call__(self, batch: AnyPixels) -> AnyPixels:
+        """Stylize uint8 or uint16 ``(N, H, W, 3)`` RGB; the result has the same shape.
+
+        The net is given and gives 8 bits. What is mixed with a uint16 source is uint16, so that
+        the source's share keeps its depth; the net's alone is uint8.
+        """
         if self._stylizer is None:
             return batch
         _, height, width, _ = batch.shape
         with _advice(Size(width, height)):
-            painted = self._stylizer(batch)
+            painted = self._stylizer(to_bytes(batch))
         if self._strength == 1.0:
             return painted
         # One tall picture, since OpenCV knows no batches.
         tall = (-1, width, 3)
+        share, code = self._strength, cv2.CV_8U
+        if batch.dtype == np.uint16:
+            share, code = share * 257, cv2.CV_16U
         mixed = cv2.addWeighted(
-            batch.reshape(tall), 1.0 - self._strength, painted.reshape(tall), self._strength, 0.0
+            batch.reshape(tall), 1.0 - self._strength, painted.reshape(tall), share, 0.0, None, code
         )
-        return np.asarray(mixed, np.uint8).reshape(batch.shape)
+        return cast(AnyPixels, mixed).reshape(batch.shape)
+
+    def notes_on(self, info: VideoInfo, options: EncodeOptions | PictureOptions) -> tuple[str, ...]:
+        """A sentence where the net has fewer bits than source and result."""
+        if self._stylizer is None or not isinstance(options, EncodeOptions):
+            return ()
+        if min(info.bits, options.bits_for(info.bits)) <= 8:
+            return ()
+        return (
+            f"the net paints with 8 bits a sample; the source's {info.bits} are kept only in what "
+            "--strength leaves of it",
+        )
 
 
 @contextmanager

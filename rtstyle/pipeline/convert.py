@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from rtstyle.pipeline.stage import StageClosedError, prefetch
 from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
-from rtstyle.types import Frame, Pixels
+from rtstyle.types import AnyPixels, Frame
 
 QUEUE_DEPTH = 4
 """Frames that wait before the net and before the encoder: enough to bridge the encoder's uneven
@@ -42,7 +42,7 @@ class ConversionStats:
 def convert(
     source: Iterable[Frame],
     sink: FrameWriter,
-    paint: Callable[[Pixels], Pixels],
+    paint: Callable[[Any], AnyPixels],
     *,
     batch: int = 1,
     stats: ConversionStats,
@@ -85,7 +85,7 @@ def convert(
 
 
 def _painted(
-    frames: Iterable[Frame], paint: Callable[[Pixels], Pixels], stats: StageStats, batch: int
+    frames: Iterable[Frame], paint: Callable[[Any], AnyPixels], stats: StageStats, batch: int
 ) -> Iterator[Frame]:
     iterator = iter(frames)
     while group := list(islice(iterator, batch)):

@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rtstyle.errors import UsageError
 from rtstyle.media import EncodeOptions, PictureOptions, open_sink, open_source
 from rtstyle.media.doors import FileSink
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.stats import Progress
-from rtstyle.types import Limits, Pixels, SinkReport, SourceHealth, VideoInfo
+from rtstyle.types import AnyPixels, Limits, SinkReport, SourceHealth, VideoInfo
 
 
 class PlainWork:
@@ -36,6 +36,7 @@ class PlainWork:
         end: Fraction | None,
         fps: Fraction | float | None,
         deinterlace: str,
+        hdr: str,
         overwrite: bool,
         resume: bool,
         limits: Limits,
@@ -51,7 +52,14 @@ class PlainWork:
         """Seconds of the source's clock at which the last frame of a finished film ends."""
         self._stack = ExitStack()
         self._video = open_source(
-            source, fps=fps, start=start, end=end, deinterlace=deinterlace, limits=limits
+            source,
+            fps=fps,
+            start=start,
+            end=end,
+            deinterlace=deinterlace,
+            limits=limits,
+            deep=isinstance(options, EncodeOptions) and options.keeps_depth,
+            hdr=hdr,
         )
         self._stack.callback(self._video.close)
         self._sink: FileSink | None = None
@@ -81,7 +89,7 @@ class PlainWork:
 
     def convert(
         self,
-        paint: Callable[[Pixels], Pixels],
+        paint: Callable[[Any], AnyPixels],
         *,
         batch: int,
         stats: ConversionStats,

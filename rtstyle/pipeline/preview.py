@@ -18,6 +18,7 @@ import numpy as np
 from rtstyle.backends import Stylizer
 from rtstyle.errors import UsageError
 from rtstyle.media import (
+    BitDepth,
     EncodeOptions,
     SequenceFile,
     VideoFile,
@@ -28,12 +29,21 @@ from rtstyle.media import (
     is_sequence,
     measure_extent,
     open_source,
+    to_bytes,
     weigh,
 )
 from rtstyle.pipeline.brush import Brush, Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.run import Seconds, checked_range, expected_frames
-from rtstyle.types import DEFAULT_LIMITS, BackendInfo, Frame, Limits, Pixels, VideoInfo
+from rtstyle.types import (
+    DEFAULT_LIMITS,
+    AnyPixels,
+    BackendInfo,
+    Frame,
+    Limits,
+    Pixels,
+    VideoInfo,
+)
 
 _MARGIN = Fraction(1, 10)
 """The share of the film at either end that is not looked at: titles and credits."""
@@ -107,6 +117,7 @@ class _Job:
     target: Path
     options: EncodeOptions
     deinterlace: str
+    hdr: str
     limits: Limits
     begin: Fraction
     finish: Fraction | None
@@ -130,6 +141,8 @@ def preview_video(
     audio: str = "copy",
     subtitles: str = "copy",
     deinterlace: str = "auto",
+    bit_depth: BitDepth = "auto",
+    hdr: str = "tonemap",
     container: str | None = None,
     start: Seconds | None = None,
     end: Seconds | None = None,
@@ -152,7 +165,7 @@ def preview_video(
     source = Path(source)
     if count < 1:
         raise UsageError(f"a preview needs at least one picture, got {count}")
-    check_choice(strength=strength, backend=backend, precision=precision)
+    check_choice(strength=strength, backend=backend, precision=precision, hdr=hdr)
     begin, finish = checked_range(start, end)
     options = EncodeOptions(
         codec=codec,
@@ -161,10 +174,11 @@ def preview_video(
         encoder=encoder,
         audio=audio,
         subtitles=subtitles,
+        bit_depth=bit_depth,
     )
     target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
     check_container(target, options)
-    with open_source(source, fps=fps, deinterlace=deinterlace, limits=limits) as video:
+    with open_source(source, fps=fps, deinterlace=deinterlace, limits=limits, hdr=hdr) as video:
         info = video.info
     frames, length = _extent(source, info, begin, finish)
     first = begin or Fraction(0)
@@ -185,6 +199,7 @@ def preview_video(
             Path(folder, target),
             options,
             deinterlace,
+            hdr,
             limits,
             first,
             finish,
@@ -243,10 +258,10 @@ def _sample(
         seconds = first.seconds - clock_start
         stats, painted = ConversionStats(), list[Pixels]()
 
-        def paint(batch: Pixels) -> Pixels:
+        def paint(batch: AnyPixels) -> AnyPixels:
             result = brush(batch)
             if not painted:
-                painted.append(_at_most(result[0], job.width))
+                painted.append(_at_most(to_bytes(result[0]), job.width))
             return result
 
         film = None if is_sequence(job.source) else job.source
@@ -292,6 +307,8 @@ def _frames_from(
             start=place or None,
             end=job.finish,
             deinterlace=job.deinterlace,
+            deep=job.options.keeps_depth,
+            hdr=job.hdr,
             limits=job.limits,
         ) as video:
             frames = iter(video)

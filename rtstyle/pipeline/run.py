@@ -10,7 +10,14 @@ from pathlib import Path
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import Interrupted, UsageError
-from rtstyle.media import EncodeOptions, check_target, ends_in_sound, is_sequence, options_for
+from rtstyle.media import (
+    BitDepth,
+    EncodeOptions,
+    check_target,
+    ends_in_sound,
+    is_sequence,
+    options_for,
+)
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
@@ -52,6 +59,8 @@ def stylize_video(
     audio: str = "copy",
     subtitles: str = "copy",
     deinterlace: str = "auto",
+    bit_depth: BitDepth = "auto",
+    hdr: str = "tonemap",
     start: Seconds | None = None,
     end: Seconds | None = None,
     fps: Fraction | float | None = None,
@@ -76,7 +85,9 @@ def stylize_video(
     vp9 (.webm, .mkv), prores and ffv1. ``start`` and ``end`` are seconds from the source's first
     picture; frames with start <= t < end are taken. Chapters, covers, attachments and tags are kept
     as far as the container can hold them; a note names what it cannot. ``deinterlace`` is auto,
-    which makes whole pictures of interlaced frames, or off.
+    which makes whole pictures of interlaced frames, or off. ``bit_depth`` is 8, 10 or ``auto``, as
+    the source has; ``hdr`` says whether PQ and HLG are tone-mapped to BT.709 (``tonemap``) or an
+    error (``refuse``).
 
     ``source`` may be numbered pictures, as a pattern such as ``shot/%06d.png`` or as the timestamps
     file beside them; without such a file ``fps`` is their rate (25 where it is None). ``output``
@@ -108,7 +119,7 @@ def stylize_video(
     of the output, and an existing file there as it was; whole segments stay, for ``resume``.
     """
     source, output = Path(source), Path(output)
-    check_choice(strength=strength, backend=backend, precision=precision)
+    check_choice(strength=strength, backend=backend, precision=precision, hdr=hdr)
     begin, finish = checked_range(start, end)
     if segment_frames < 1:
         raise UsageError(f"a segment has at least one frame, got {segment_frames}")
@@ -120,6 +131,7 @@ def stylize_video(
         encoder=encoder,
         audio=audio,
         subtitles=subtitles,
+        bit_depth=bit_depth,
     )
     check_target(output, source=source, overwrite=overwrite, options=options)
     work: Work | PlainWork
@@ -131,6 +143,7 @@ def stylize_video(
             start=begin,
             end=finish,
             deinterlace=deinterlace,
+            hdr=hdr,
             overwrite=overwrite,
             resume=resume,
             limits=limits,
@@ -146,6 +159,7 @@ def stylize_video(
             end=finish,
             fps=fps,
             deinterlace=deinterlace,
+            hdr=hdr,
             overwrite=overwrite,
             resume=resume,
             limits=limits,
@@ -206,7 +220,13 @@ def stylize_video(
             "stylize": stats.stylize.busy_seconds,
             "encode": stats.encode.busy_seconds,
         },
-        notes=(*losses, *work.notes, *repairs(work.health), *written.notes),
+        notes=(
+            *losses,
+            *work.notes,
+            *repairs(work.health),
+            *brush.notes_on(work.info, options),
+            *written.notes,
+        ),
         finished_with_loss=bool(losses or work.losses),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rtstyle.errors import OutputError
 from rtstyle.media import (
@@ -24,7 +24,7 @@ from rtstyle.media import (
 )
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.journal import Journal, Segment
-from rtstyle.types import Frame, Pixels, VideoInfo
+from rtstyle.types import AnyPixels, Frame, VideoInfo
 
 SEGMENT_FRAMES = 240
 """Frames that a killed run does again, at most. A segment begins with a key frame, and encoders
@@ -181,7 +181,7 @@ class SegmentRunner:
     open_source: Callable[[Mark | None], VideoFile]
     path: Callable[[int], Path]
     """Where a segment's own file is to be, by its index."""
-    paint: Callable[[Pixels], Pixels]
+    paint: Callable[[Any], AnyPixels]
     options: EncodeOptions
     muxer: str
     """FFmpeg's name of the film's container."""

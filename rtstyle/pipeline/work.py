@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rtstyle import __version__
 from rtstyle.errors import DiskFull, OutputError, RtstyleError
@@ -42,7 +42,7 @@ from rtstyle.pipeline.journal import Journal, Key
 from rtstyle.pipeline.segments import Marking, Mover, SegmentRunner, SegmentSink
 from rtstyle.pipeline.stats import Progress
 from rtstyle.styles import StyleSpec
-from rtstyle.types import BackendInfo, Limits, Pixels, SinkReport, SourceHealth, VideoInfo
+from rtstyle.types import AnyPixels, BackendInfo, Limits, SinkReport, SourceHealth, VideoInfo
 
 _NO_MATTER = ("audio", "subtitles")
 """Settings that may change between a run and its resumption, since segments hold only pictures."""
@@ -50,7 +50,7 @@ _NO_MATTER = ("audio", "subtitles")
 _FEW = 4
 """Segments that may lie on the disk twice for a moment, beside and in their film."""
 
-Paint = Callable[[Pixels], Pixels]
+Paint = Callable[[Any], AnyPixels]
 
 
 class Work:
@@ -68,6 +68,7 @@ class Work:
         start: Fraction | None,
         end: Fraction | None,
         deinterlace: str,
+        hdr: str,
         overwrite: bool,
         resume: bool,
         limits: Limits,
@@ -81,7 +82,7 @@ class Work:
         self._source, self._output, self._options = source, output, options
         self._muxer = muxer_of(output)
         self._start, self._end, self._limits = start, end, limits
-        self._deinterlace = deinterlace
+        self._deinterlace, self._hdr = deinterlace, hdr
         self._resume, self._every, self._checking = resume, segment_frames, checking
         self._stamp = stamp_of(source)
         self.journal = Journal(output)
@@ -148,6 +149,7 @@ class Work:
             "deinterlacing": self._deinterlace,
             "encoder that was chosen": encoder.library,
             "settings of the encoder": " ".join(f"{k}={v}" for k, v in encoder.settings.items()),
+            "hdr": self._hdr,
             "length of segments": self._every,
             "version of rtstyle": __version__,
             **software_versions(),
@@ -323,6 +325,8 @@ class Work:
             after=after,
             deinterlace=self._deinterlace,
             limits=self._limits,
+            deep=self._options.keeps_depth,
+            hdr=self._hdr,
         )
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from click.testing import CliRunner, Result
 
@@ -49,6 +50,29 @@ def test_a_clip_becomes_a_stylized_clip(clip: Path, pack: Path, tmp_path: Path) 
     assert result.stderr == ""
     assert video_pts(output) == video_pts(clip)
     assert audio_packets(output) == audio_packets(clip)
+
+
+def test_depth_and_hdr_reach_the_conversion(tmp_path: Path, pack: Path) -> None:
+    clip = make_clip(
+        tmp_path / "in.mp4", frames=3, pixel_format="yuv420p10le", colour=(9, 9, 16, 1)
+    )
+    output = tmp_path / "out.mkv"
+    common = (clip, "--style", pack, "--strength", 0, "--overwrite")
+    for depth, stored in (("auto", 10), ("8", 8), ("10", 10)):
+        result = run(*common, "-o", output, "--bit-depth", depth)
+        assert result.exit_code == 0, result.output
+        assert "note: the source is HDR (PQ, up to 1000 cd/m2); it is tone-mapped" in result.stdout
+        with av.open(str(output)) as container:
+            context = container.streams.video[0].codec_context
+            assert context.pix_fmt == {8: "yuv420p", 10: "yuv420p10le"}[stored]
+            assert context.color_trc == 1
+    folder = run(*common, "-o", f"{tmp_path / 'films'}/", "--hdr", "refuse")
+    alone = run(*common, "-o", tmp_path / "refused.mp4", "--hdr", "refuse")
+    sheet = run(*common, "-o", tmp_path / "sheet.png", "--preview", "1", "--hdr", "refuse")
+    assert [result.exit_code for result in (folder, alone, sheet)] == [3, 3, 3]
+    assert "it is HDR (PQ); allow --hdr tonemap" in alone.stderr
+    shown = run(*common, "-o", tmp_path / "sheet.png", "--preview", "1")
+    assert shown.exit_code == 0, shown.output
 
 
 def test_options_reach_the_conversion(clip: Path, pack: Path, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from rtstyle.cli.main import main
-from rtstyle.media import open_video
+from rtstyle.media import open_video, to_bytes
 from tests.clips import audio_packets, video_pts
 from tests.nets import invert_net, make_pack
 
 
 def first_frame(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     with open_video(path) as video:
-        return next(iter(video)).pixels
+        return to_bytes(next(iter(video)).pixels)
 
 
 @pytest.mark.assets

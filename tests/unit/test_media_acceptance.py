@@ -19,7 +19,7 @@ from rtstyle.media.films import Announced, Film
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.stretch import Stretch
 from rtstyle.pipeline import stylize_video
-from rtstyle.types import DEFAULT_LIMITS, Colour
+from rtstyle.types import DEFAULT_LIMITS
 from tests.clips import Titles, make_clip, make_film
 from tests.remux import altered, later, remux
 
@@ -164,9 +164,9 @@ def test_colours_are_those_that_the_writer_was_told(tmp_path: Path) -> None:
     wide = make_clip(tmp_path / "wide.mp4", frames=5, colour=(9, 9, 16, 1))
     plain = make_clip(tmp_path / "plain.mp4", frames=5, colour=(1, 1, 1, 1))
     with open_video(wide) as video:
-        toned = replace(video.info, colour=Colour(1, 1, 1, False))
-    assert judge(wide, plain, 5, info=toned) == Verdict()
-    (loss,) = judge(wide, plain, 5).losses
+        assert judge(wide, plain, 5, info=video.info) == Verdict()
+    with open_video(wide, hdr="keep") as video:
+        (loss,) = judge(wide, plain, 5, info=video.info).losses
     assert "matrix BT.2020 to matrix BT.709" in loss
     unsaid = make_clip(tmp_path / "unsaid.mp4", frames=5, colour=(1, 2, 2, 1))
     verdict = judge(plain, unsaid, 5)

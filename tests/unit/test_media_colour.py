@@ -6,65 +6,17 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from rtstyle.media import EncodeOptions, VideoWriter, open_video
 from rtstyle.media.colour import FromRgb, ToRgb, resolve_colour
-from rtstyle.types import Colour, Pixels, Size
+from rtstyle.types import AnyPixels, Colour, Size
 from tests.clips import make_clip, moving_picture, read_frames
-
-WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)}
-WEIGHTS[9] = (0.2627, 0.0593)
-WEIGHTS[4] = (0.30, 0.11)
+from tests.ycbcr import make_frame, picture, to_planes
 
 
-def picture(size: tuple[int, int] = (128, 96)) -> Pixels:
-    noise = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return np.asarray(cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def to_planes(rgb: Pixels, matrix: int, full: bool, bits: int = 8) -> list[npt.NDArray[np.float64]]:
-    """Y, Cb, Cr at full resolution, by the definitions of H.273."""
-    red_weight, blue_weight = WEIGHTS[matrix]
-    red, green, blue = (rgb[..., i] / 255 for i in range(3))
-    luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
-    planes = [
-        luma,
-        (blue - luma) / (2 * (1 - blue_weight)),
-        (red - luma) / (2 * (1 - red_weight)),
-    ]
-    scale = 2 ** (bits - 8)
-    if full:
-        top = 2**bits - 1
-        return [planes[0] * top, planes[1] * top + 128 * scale, planes[2] * top + 128 * scale]
-    return [
-        (16 + 219 * planes[0]) * scale,
-        (128 + 224 * planes[1]) * scale,
-        (128 + 224 * planes[2]) * scale,
-    ]
-
-
-def make_frame(rgb: Pixels, pixel_format: str, matrix: int, full: bool) -> av.VideoFrame:
-    height, width = rgb.shape[:2]
-    frame = av.VideoFrame(width, height, pixel_format)
-    bits = 10 if "10" in pixel_format else 8
-    kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
-    for plane, values in zip(frame.planes, to_planes(rgb, matrix, full, bits), strict=False):
-        fitted = cv2.resize(values, (plane.width, plane.height), interpolation=cv2.INTER_AREA)
-        rows = np.zeros((plane.height, plane.line_size // kind.itemsize), kind)
-        rows[:, : plane.width] = np.clip(np.rint(fitted), 0, 2**bits - 1)
-        plane.update(rows.tobytes())
-    if pixel_format == "yuva420p":
-        alpha = frame.planes[3]
-        alpha.update(b"\x40" * alpha.buffer_size)
-    frame.colorspace, frame.color_range = matrix, 2 if full else 1
-    return frame
-
-
-def difference(one: Pixels, other: Pixels) -> float:
+def difference(one: AnyPixels, other: AnyPixels) -> float:
     return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from rtstyle.cli.main import main
 from rtstyle.errors import UsageError
-from rtstyle.media import open_video
+from rtstyle.media import open_video, to_bytes
 from rtstyle.media.deinterlace import is_combed
 from rtstyle.types import Pixels, SourceHealth
 from tests.clips import make_clip, read_frames, video_pts
@@ -58,7 +58,7 @@ def combing(pixels: Pixels) -> float:
 def read(path: Path, **options: object) -> tuple[list[Pixels], list[Fraction], SourceHealth]:
     with open_video(path, **options) as video:  # type: ignore[arg-type]
         frames = list(video)
-        return [f.pixels for f in frames], [f.seconds for f in frames], video.health
+        return [to_bytes(f.pixels) for f in frames], [f.seconds for f in frames], video.health
 
 
 def clip(folder: Path, kind: str, pictures: list[Pixels], first: str = "tff") -> Path:

@@ -175,6 +175,16 @@ def test_the_smallest_pictures_work_or_say_what_would(
     assert not list(tmp_path.glob("c.*"))
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_the_shortest_hevc_clips_are_whole(tmp_path: Path, frames: int) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=frames, size=(160, 32))
+    # What x265 leaves unset is now and then what it should be.
+    for attempt in range(4):
+        output = tmp_path / f"{attempt}.mp4"
+        copy(clip, output, EncodeOptions(codec="hevc"))
+        assert video_pts(output) == video_pts(clip)
+
+
 def test_pixel_aspect_is_kept(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", pixel_aspect=Fraction(16, 11), rotation=90, frames=3)
     copy(clip, tmp_path / "b.mp4")
