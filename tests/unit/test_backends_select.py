@@ -227,7 +227,9 @@ def test_a_session_that_fell_back_is_not_used(
         onnxruntime.OnnxRuntimeStylizer(style, device="CUDA:0")
     with load_stylizer(style) as stylizer:
         info = stylizer.info
-    assert info.name == "openvino"
+    # Which of the two is taken for a processor depends on its bf16 units.
+    assert info.name in ("openvino", "onnxruntime")
+    assert info.device == "CPU"
     assert "not on a GPU because" in info.reason
 
 
