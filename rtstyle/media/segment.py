@@ -10,7 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -38,15 +39,18 @@ _CLUSTER = 1000
 
 @dataclass(frozen=True, slots=True)
 class SegmentFacts:
-    """What a segment's file holds, packet by packet in decoding order."""
+    """What a segment's file holds, packet by packet in decoding order.
 
-    pts: tuple[int, ...]
+    Kept as arrays of 8 bytes a number: a film has hundreds of thousands of pictures.
+    """
+
+    pts: Sequence[int]
     """Ticks of the film at which each is shown; on the source's clock."""
-    lengths: tuple[int, ...]
+    lengths: Sequence[int]
     """Ticks for which each is shown."""
-    sizes: tuple[int, ...]
+    sizes: Sequence[int]
     """Bytes."""
-    keys: tuple[int, ...]
+    keys: Sequence[int]
     """Places of the key frames."""
     crc32: int
     """Of all bytes, one packet after the other."""
@@ -56,6 +60,13 @@ class SegmentFacts:
             raise ValueError("a segment has as many times, lengths and sizes as pictures, and some")
         if len(set(self.pts)) != len(self.pts):
             raise ValueError("two pictures of a segment have one time")
+        for name in ("pts", "lengths", "sizes", "keys"):
+            object.__setattr__(self, name, array("q", getattr(self, name)))
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values."""
+        numbers = {name: list(getattr(self, name)) for name in ("pts", "lengths", "sizes", "keys")}
+        return {**numbers, "crc32": self.crc32}
 
     @property
     def frames(self) -> int:
@@ -153,10 +164,10 @@ class SegmentWriter:
                 "be read back; try another codec"
             )
         return SegmentFacts(
-            pts=tuple(self._pts),
-            lengths=tuple(self._lengths),
-            sizes=tuple(found.sizes),
-            keys=tuple(found.keys),
+            pts=self._pts,
+            lengths=self._lengths,
+            sizes=found.sizes,
+            keys=found.keys,
             crc32=found.crc32,
         )
 
@@ -216,8 +227,12 @@ class SegmentFile:
     """Where a segment's pictures are: in a file of their own, or at places in one of many."""
 
     path: Path
-    offsets: tuple[int, ...] | None = None
+    offsets: Sequence[int] | None = None
     """Bytes at which each picture begins, where the file is no segment's own."""
+
+    def __post_init__(self) -> None:
+        if self.offsets is not None:
+            object.__setattr__(self, "offsets", array("q", self.offsets))
 
 
 def is_whole(file: SegmentFile, facts: SegmentFacts) -> bool:
@@ -225,7 +240,7 @@ def is_whole(file: SegmentFile, facts: SegmentFacts) -> bool:
     try:
         if file.offsets is None:
             found = _read_back(file.path)
-            return (tuple(found.sizes), found.crc32) == (facts.sizes, facts.crc32)
+            return found.sizes == list(facts.sizes) and found.crc32 == facts.crc32
         crc32 = 0
         for data in _pieces(file, facts):
             crc32 = zlib.crc32(data, crc32)
@@ -234,7 +249,7 @@ def is_whole(file: SegmentFile, facts: SegmentFacts) -> bool:
         return False
 
 
-def find_pictures(own: Path, film: Path, begin: int) -> tuple[int, ...] | None:
+def find_pictures(own: Path, film: Path, begin: int) -> list[int] | None:
     """The places in ``film`` at which the pictures of a segment's own file stand, from the byte
     ``begin`` on and in their order; None where they are not all there (yet), or need more than
     their bytes to be shown."""
@@ -252,7 +267,7 @@ def find_pictures(own: Path, film: Path, begin: int) -> tuple[int, ...] | None:
                 return None
             offsets.append(place)
             begin = place + packet.size
-    return tuple(offsets)
+    return offsets
 
 
 def _pieces(file: SegmentFile, facts: SegmentFacts) -> Iterator[bytes]:
@@ -351,11 +366,15 @@ class SegmentJoiner:
         """Ticks at which each picture is decoded: when the one is shown that lies as many places
         ahead as decoding runs ahead of showing, so that times grow and none is later than its
         picture's."""
-        shown = [pts for facts in self._facts for pts in sorted(facts.pts)]
-        step = max(1, min((b - a for a, b in pairwise(shown)), default=1))
+        step = max(1, min((b - a for a, b in pairwise(self._shown())), default=1))
         for ahead in range(self._delay, 0, -1):
-            yield shown[0] - ahead * step
-        yield from shown
+            yield self._facts[0].first - ahead * step
+        yield from self._shown()
+
+    def _shown(self) -> Iterator[int]:
+        """Ticks of all pictures, as they are shown."""
+        for facts in self._facts:
+            yield from sorted(facts.pts)
 
 
 def _pictures(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:

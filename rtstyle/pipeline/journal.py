@@ -15,8 +15,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ class Journal:
         """The file of a segment's pictures."""
         return self.folder / f"{index:06}.mkv"
 
-    def move(self, index: int, offsets: tuple[int, ...]) -> None:
+    def move(self, index: int, offsets: Sequence[int]) -> None:
         """Note that a segment's pictures are on the disk in the film, and remove its own file.
 
         Raises DiskFull, OutputNotWritable.
@@ -170,8 +170,8 @@ class Journal:
             "index": segment.index,
             "after": None if segment.after is None else segment.after.to_json(),
             "warm_up": segment.warm_up,
-            "facts": asdict(segment.facts),
-            "offsets": segment.file.offsets,
+            "facts": segment.facts.to_json(),
+            "offsets": None if segment.file.offsets is None else list(segment.file.offsets),
             "next": segment.next.to_json(),
             "final": segment.final,
         }
@@ -260,14 +260,14 @@ def _segment(record: Mapping[str, Any], file: SegmentFile, joined: Path) -> Segm
     after, offsets = record["after"], record["offsets"]
     return Segment(
         index=int(record["index"]),
-        file=file if offsets is None else SegmentFile(joined, tuple(int(o) for o in offsets)),
+        file=file if offsets is None else SegmentFile(joined, offsets),
         after=None if after is None else Mark.from_json(after),
         warm_up=int(record["warm_up"]),
         facts=SegmentFacts(
-            pts=tuple(int(pts) for pts in facts["pts"]),
-            lengths=tuple(int(length) for length in facts["lengths"]),
-            sizes=tuple(int(size) for size in facts["sizes"]),
-            keys=tuple(int(place) for place in facts["keys"]),
+            pts=facts["pts"],
+            lengths=facts["lengths"],
+            sizes=facts["sizes"],
+            keys=facts["keys"],
             crc32=int(facts["crc32"]),
         ),
         next=Mark.from_json(record["next"]),
