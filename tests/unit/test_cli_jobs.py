@@ -230,13 +230,14 @@ def test_the_second_interrupt_ends_all_at_once(films: Path, tmp_path: Path) -> N
     with begun(films, "-o", out, *SLOW, "--jobs", 2) as (child, processes):
         in_work(out, "a.mp4", "b.mp4")
         os.kill(child.pid, signal.SIGINT)
-        # Handled one by one, and before the films can have been put together.
+        # Handled one by one.
         time.sleep(0.01)
         os.kill(child.pid, signal.SIGINT)
         _, stderr = child.communicate(timeout=10)
         until(lambda: not processes(), 2)
     assert child.returncode == 130, stderr
-    assert names(out) == []
+    # What the first one saves may be whole before the second one comes.
+    assert set(names(out)) <= {"a.partial.mp4", "b.partial.mp4"}
     assert f"{films / 'a.mp4'}: interrupted" in stderr
 
 
