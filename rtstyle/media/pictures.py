@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 from av.codec.context import ThreadType
 from av.container import OutputContainer
 from av.packet import Packet
@@ -45,6 +46,8 @@ _PRORES_TAGS = {
 _NARROWEST_CUTREE = 64
 """x265's cutree writes past its buffers in pictures up to 48 pixels wide, and crashes later."""
 _X265_DELAY = 2
+_AVX_512F = 13
+"""OpenCV's number of the feature (CV_CPU_AVX_512F)."""
 _DEEP = ("yuv420p10le", "yuv422p10le", "yuv444p10le", "gbrp10le")
 
 ToPicture = Callable[[AnyPixels, Alpha | None], VideoFrame]
@@ -105,6 +108,11 @@ def _in_software(options: EncodeOptions, info: VideoInfo, muxer: str) -> Encoder
     settings = options.encoder_options
     if codec.library == "libx265" and size.width < _NARROWEST_CUTREE:
         settings["x265-params"] += ":cutree=0"
+    if codec.library == "libx264" and cv2.checkHardwareSupport(_AVX_512F):
+        # With AVX-512, x264's macroblock tree reads memory that nothing has written where the
+        # height is no multiple of 16: the same pictures give another file each time. AVX2 is as
+        # quick.
+        settings["x264-params"] = "asm=AVX2"
     if codec.library == "prores_ks":
         settings["profile"] = prores_profile(size, alpha=alpha, preset=options.preset)
     if codec.library == "libvpx-vp9" and alpha:
