@@ -211,6 +211,12 @@ def _excuse(check: Check, found: Findings, written: Written) -> str | None:
         return "damaged packets were left out"
     if check.kind == "duration" and found.match.complete:
         return "only the last picture is shown longer or shorter"
+    hurt = found.failures or found.repaired or found.unlike
+    as_many = match.input_frames == match.output_frames
+    if hurt and (
+        _STREAM_OF.get(check.kind, check.kind) == "audio" or (check.kind in _PICTURES and as_many)
+    ):
+        return "the source is damaged"
     damaged = check.kind == "reading" and check.detail.startswith("the input")
     if damaged or (kind in ("audio", "subtitle") and found.unread):
         return "the source is damaged"

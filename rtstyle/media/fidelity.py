@@ -99,6 +99,8 @@ class Findings:
     """Times of the input that were missing or ran backwards."""
     unread: bool
     """Whether the input could not be read to its end."""
+    unlike: bool
+    """Whether other pictures of the input decode than its packets announce."""
 
 
 def verify_video(
@@ -181,7 +183,7 @@ def examine(
             *check_tags(before, after, muxer),
         )
     unread = any(sentence.startswith("the input") for sentence in sound.unread)
-    return Findings(checks, match, seen.failures, seen.repaired, unread)
+    return Findings(checks, match, seen.failures, seen.repaired, unread, seen.unlike)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ class _Seen:
     """What could not be decoded, as the end of a sentence."""
     failures: int = 0
     repaired: int = 0
+    unlike: bool = False
 
 
 def _match(
@@ -208,6 +211,7 @@ def _match(
         if progress is not None:
             progress(frames, made.frames_in_header)
 
+    unlike = False
     if terms.by_packets:
         with Film(output, limits, quick=True) as made_film:
             try:
@@ -215,6 +219,7 @@ def _match(
                 match = match_pictures(announced, made_film, progress=tell, until_apart=True)
                 if match.complete and match.spans_agree and not made_film.failures:
                     return _Seen(match)
+                unlike = True
             except UnannouncedError:
                 tell(0)
     for quick in (True, False):
@@ -224,9 +229,9 @@ def _match(
         ):
             match = match_pictures(one, other, progress=tell)
             # What is lost to damage depends on how it is decoded: a conversion does it slowly.
-            if not (one.failures or other.failures):
+            if match.complete and not (one.failures or other.failures):
                 break
-    return _Seen(match, _damage(one, other), one.failures, one.repaired)
+    return _Seen(match, _damage(one, other), one.failures, one.repaired, unlike and match.complete)
 
 
 def _check_times(
