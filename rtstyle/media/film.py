@@ -175,6 +175,12 @@ class FilmFile:
         try:
             muxer = muxer_of(self._output)
             self.notes.extend(shape_pixels(self._part.path, self._info, self._options, muxer))
+            beside = self._companions
+            mishaps = beside.mishaps if isinstance(beside, SourceCompanions) else Mishaps()
+            if beside is not None:
+                beside.check(self._part.path)
+            # Open files of films of hours hold indices of megabytes.
+            self._release_companions()
             if judge is None:
                 self.notes.extend(
                     check_written(
@@ -186,11 +192,7 @@ class FilmFile:
                     )
                 )
             else:
-                beside = self._companions
-                mishaps = beside.mishaps if isinstance(beside, SourceCompanions) else Mishaps()
                 self._heed(judge(self._part.path, mishaps))
-            if self._companions is not None:
-                self._companions.check(self._part.path)
         finally:
             self._release_companions()
 

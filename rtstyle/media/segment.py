@@ -41,7 +41,7 @@ _CLUSTER = 1000
 class SegmentFacts:
     """What a segment's file holds, packet by packet in decoding order.
 
-    Kept as arrays of 8 bytes a number: a film has hundreds of thousands of pictures.
+    Kept as arrays of 4 or 8 bytes a number: a film has hundreds of thousands of pictures.
     """
 
     pts: Sequence[int]
@@ -61,7 +61,7 @@ class SegmentFacts:
         if len(set(self.pts)) != len(self.pts):
             raise ValueError("two pictures of a segment have one time")
         for name in ("pts", "lengths", "sizes", "keys"):
-            object.__setattr__(self, name, array("q", getattr(self, name)))
+            object.__setattr__(self, name, _packed(getattr(self, name)))
 
     def to_json(self) -> dict[str, object]:
         """As plain values."""
@@ -232,7 +232,7 @@ class SegmentFile:
 
     def __post_init__(self) -> None:
         if self.offsets is not None:
-            object.__setattr__(self, "offsets", array("q", self.offsets))
+            object.__setattr__(self, "offsets", _packed(self.offsets))
 
 
 def is_whole(file: SegmentFile, facts: SegmentFacts) -> bool:
@@ -375,6 +375,11 @@ class SegmentJoiner:
         """Ticks of all pictures, as they are shown."""
         for facts in self._facts:
             yield from sorted(facts.pts)
+
+
+def _packed(numbers: Sequence[int]) -> Sequence[int]:
+    small = not numbers or (min(numbers) >= 0 and max(numbers) < 2**32)
+    return array("I" if small else "q", numbers)
 
 
 def _pictures(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:

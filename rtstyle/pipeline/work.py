@@ -89,6 +89,7 @@ class Work:
         if not resume and not overwrite:
             self.journal.check()
         self._video = self._open(None)
+        self._info, self._health = self._video.info, self._video.health
         self.shown_until = Fraction(0)
         """Seconds of the source's clock at which the last frame of a finished film ends."""
         self.losses: tuple[str, ...] = ()
@@ -107,12 +108,12 @@ class Work:
     @property
     def info(self) -> VideoInfo:
         """The source's."""
-        return self._video.info
+        return self._info
 
     @property
     def health(self) -> SourceHealth:
         """What had to be swallowed of the source so far, by this run and those before."""
-        return self._video.health
+        return self._health
 
     @property
     def frames(self) -> int:
@@ -193,6 +194,9 @@ class Work:
                 sink.end()
             else:
                 self._tail = sink.cut()
+        self._health = self._video.health
+        # An open film of hours holds an index of megabytes.
+        self._video.close()
         return whole
 
     def finish(self) -> SinkReport:
