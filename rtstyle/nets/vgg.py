@@ -15,13 +15,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rtstyle.errors import ModelError, UnknownStyle
+from rtstyle.nets.state import read_state
 
 PaddingMode = Literal["zeros", "reflect"]
 
@@ -110,7 +111,7 @@ def load_features(file: str | Path) -> VggFeatures:
     file = Path(file)
     if not file.is_file():
         raise UnknownStyle(f"{file}: no such feature file; give a VGG .safetensors or .pth file")
-    state = _read_state(file)
+    state = read_state(file)
     if "conv11.weight" in state:
         return _from_compressed(state)
     if "features.0.weight" in state:
@@ -121,20 +122,6 @@ def load_features(file: str | Path) -> VggFeatures:
         f"{file}: not a known VGG feature file (keys begin with {sorted(state)[:3]}); "
         "expected conv11.*, features.0.* or a 1x1 layer 0"
     )
-
-
-def _read_state(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(file)
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelError(f"{file}: cannot be read as weights ({type(error).__name__})") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"{file}: not a state dict of tensors")
-    return state
 
 
 def _pair(state: Mapping[str, Tensor], key: str) -> tuple[Tensor, Tensor]:
