@@ -78,7 +78,7 @@ class AnimeTraining:
     tone: Tone = "photo"
     """Whose coarse colours a teacher's pictures have."""
     teacher_size: int = 288
-    """Short side of the photos that a teacher is given."""
+    """Short side of the photos that a teacher is given, a multiple of 3."""
     precision: str = "fp32"
     """``fp32`` or ``bf16`` (autocast)."""
     device: str = "cpu"
@@ -104,6 +104,8 @@ class AnimeTraining:
             raise UsageError(f"--tone must be one of {get_args(Tone)}, not {self.tone!r}")
         if self.size % (4 * self.fold) or self.size < 64:
             raise UsageError(f"--size must be a multiple of {4 * self.fold}, at least 64")
+        if self.teacher_size % 3 or self.teacher_size < 48:
+            raise UsageError("teacher_size must be a multiple of 3, at least 48")
         if self.pretraining < 0 or self.iterations < 1 or self.batch < 1:
             raise UsageError("--iterations and --batch must be at least 1, --pretraining 0")
 

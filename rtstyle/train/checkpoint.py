@@ -164,7 +164,10 @@ def load_resume(folder: Path, net: StyleNet) -> Resumed | None:
         rest: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         net.load_state_dict(rest["net"])
         return Resumed(
-            int(rest["iteration"]), str(rest["fingerprint"]), rest["optimizer"], rest["beside"]
+            int(rest["iteration"]),
+            str(rest["fingerprint"]),
+            rest["optimizer"],
+            rest.get("beside", {}),
         )
     except Exception as error:
         raise ModelError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from rtstyle.errors import UsageError
+from rtstyle.errors import UnknownStyle, UsageError
 from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.nets.vgg import VggFeatures, load_features
 from rtstyle.train import checkpoint
@@ -25,8 +25,10 @@ FREE = ("output", "cache", "checkpoint_every", "sample_every", "compile", "devic
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, or of the checkpoint that a folder holds."""
+    """SHA-256 of a file, or of the checkpoint that a folder holds; UnknownStyle for neither."""
     file = path / checkpoint.WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise UnknownStyle(f"{file}: no such weights; give a file, or the folder of a run")
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -90,14 +90,14 @@ class Teacher:
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=enabled):
             drawn = self.net(padded)
         cut = drawn[..., _MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width]
-        return np.asarray(as_pictures(cut.float() * 0.5 + 0.5)[0])
+        return np.asarray(as_pictures(cut.float() * 0.5 + 0.5)[0], dtype=np.uint8)
 
 
 def with_tone(rendered: Pixels, photo: Pixels) -> Pixels:
     """The teacher's lines and texture in the photo's tone: two uint8 ``(H, W, 3)`` -> the same."""
     fine, coarse = rendered.astype(np.float32), photo.astype(np.float32)
     toned = fine - _blurred(fine) + _blurred(coarse)
-    return np.clip(np.rint(toned), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(toned), 0, 255), dtype=np.uint8)
 
 
 def _blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:

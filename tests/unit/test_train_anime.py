@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from rtstyle.cli.main import main
-from rtstyle.errors import ModelError, UsageError
+from rtstyle.errors import ModelError, UnknownStyle, UsageError
 from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.styles import load_pack
 from rtstyle.train import (
@@ -255,6 +255,8 @@ def test_other_settings_or_shapes_are_refused(distil: DistilTraining, tmp_path: 
         DistilTrainer(replace(distil, width=8, initial=distil.output, output=tmp_path / "other"))
     with pytest.raises(ModelError, match="train johnson"):
         load_net(distil.output)
+    with pytest.raises(UnknownStyle, match="no such weights"):
+        DistilTrainer(replace(distil, teacher=tmp_path, output=tmp_path / "other"))
     foreign = tmp_path / "foreign.safetensors"
     save_file({"x": torch.zeros(1)}, foreign)
     with pytest.raises(ModelError, match="CartoonGAN"):
@@ -277,6 +279,7 @@ def test_a_feature_net_without_the_layer_is_named(distil: DistilTraining) -> Non
         {"anime": None},
         {"teacher": Path("both")},
         {"pretraining": -1},
+        {"teacher_size": 50},
     ],
 )
 def test_settings_are_checked(anime: AnimeTraining, change: dict[str, object]) -> None:
@@ -389,3 +392,12 @@ def test_the_published_teachers_draw_and_the_shipped_features_reach(
     assert 5 < np.abs(drawn - photo).mean() < 80
     together = np.corrcoef(drawn.mean(axis=2).ravel(), photo.mean(axis=2).ravel())[0, 1]
     assert together > 0.7, "the same picture, painted"
+
+
+@pytest.mark.gpu
+def test_both_trainings_run_on_a_gpu(distil: DistilTraining, anime: AnimeTraining) -> None:
+    for trainer in (
+        DistilTrainer(replace(distil, device="cuda", precision="bf16")),
+        AnimeTrainer(replace(anime, device="cuda", precision="bf16")),
+    ):
+        assert all(np.isfinite(value) for x in _run(trainer) for value in x.values())
