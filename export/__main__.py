@@ -1,7 +1,8 @@
 """``python -m export NAME --assets DIR``: train, export and bundle a pack by its recipe.
 
 A recipe is ``recipes/NAME.toml``: the card of the pack and the settings of its training, in one or
-more stages. A run is resumed where it stopped; a finished one is only exported again.
+more stages. A stage's ``kind`` says how it trains: ``johnson`` where it says nothing, ``distil`` or
+``animegan``. A run is resumed where it stopped; a finished one is only exported again.
 """
 
 from __future__ import annotations
@@ -14,12 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from rtstyle.export import PackCard
-from rtstyle.train import JohnsonTrainer, JohnsonTraining, johnson_pack
+from rtstyle.train import (
+    AnimeTrainer,
+    AnimeTraining,
+    DistilTrainer,
+    DistilTraining,
+    JohnsonTrainer,
+    JohnsonTraining,
+    Trainer,
+    checkpoint_pack,
+)
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes"
 PACKS = HERE.parent / "rtstyle" / "styles" / "packs"
 _REPORT_EVERY = 50
+_ASSETS = ("style_image", "photos", "features", "anime", "teacher")
+
+Training = JohnsonTraining | DistilTraining | AnimeTraining
+_KINDS: dict[str, type[Training]] = {
+    "johnson": JohnsonTraining,
+    "distil": DistilTraining,
+    "animegan": AnimeTraining,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +46,11 @@ class Recipe:
 
     card: PackCard
     training: dict[str, Any]
-    """Settings of all stages, as in JohnsonTraining; paths are relative to the assets folder."""
+    """Settings of all stages, as in their kind's settings; paths are relative to the assets."""
     stages: tuple[dict[str, Any], ...]
-    """What each stage sets besides, and ``stop_at``, its last iteration where it is cut short.
-    Each starts from the one before."""
+    """What each stage sets besides: its ``kind``; ``taught_by``, another recipe whose last
+    checkpoint is the teacher; and ``stop_at``, its last iteration where it is cut short. Each
+    starts from the one before."""
     begins_with: str | None
     """Another recipe, from whose last checkpoint the first stage starts."""
 
@@ -39,28 +58,48 @@ class Recipe:
     def read(cls, name: str) -> Recipe:
         """The recipe of that name."""
         values = tomllib.loads((RECIPES / f"{name}.toml").read_text())
-        card = PackCard(name=name, family="johnson", **values["card"])
-        return cls(card, values["training"], tuple(values["stages"]), values.get("begins_with"))
+        stages = tuple(values["stages"])
+        family = "johnson" if stages[-1].get("kind", "johnson") == "johnson" else "animegan"
+        card = PackCard(name=name, family=family, **values["card"])
+        return cls(card, values["training"], stages, values.get("begins_with"))
 
-    def runs(self, assets: Path, folder: Path, device: str) -> list[JohnsonTraining]:
+    def runs(self, assets: Path, folder: Path, device: str) -> list[Training]:
         """The settings of every stage, with their paths in place."""
         initial = None if self.begins_with is None else folder / self.begins_with
         found = []
         for number, stage in enumerate(self.stages, start=1):
             settings = {**self.training, **stage}
             settings.pop("stop_at", None)
-            for key in ("style_image", "photos", "features"):
-                settings[key] = assets / settings[key]
+            kind = settings.pop("kind", "johnson")
+            taught_by = settings.pop("taught_by", None)
+            for key in _ASSETS:
+                if key in settings:
+                    settings[key] = assets / settings[key]
+            if taught_by is not None:
+                settings["teacher"] = folder / taught_by
+            if kind != "johnson":
+                # One folder for all recipes: a teacher's picture serves whoever learns from it.
+                settings["cache"] = folder / "teacher"
             last = number == len(self.stages)
             output = folder / (self.card.name if last else f"{self.card.name}-{number}")
-            found.append(JohnsonTraining(output=output, initial=initial, device=device, **settings))
+            training = _KINDS[kind]
+            found.append(training(output=output, initial=initial, device=device, **settings))
             initial = output
         return found
 
 
-def follow(settings: JohnsonTraining, stop_at: int | None = None) -> None:
+def trainer_of(settings: Training) -> Trainer:
+    """The trainer for these settings, where the last run in their output folder stopped."""
+    if isinstance(settings, DistilTraining):
+        return DistilTrainer(settings)
+    if isinstance(settings, AnimeTraining):
+        return AnimeTrainer(settings)
+    return JohnsonTrainer(settings)
+
+
+def follow(settings: Training, stop_at: int | None = None) -> None:
     """Train, from where the last run in the output folder stopped."""
-    trainer = JohnsonTrainer(settings)
+    trainer = trainer_of(settings)
     left = None if stop_at is None else max(0, stop_at - trainer.iteration)
     run = trainer.run()
     for progress in islice(run, left):
@@ -89,7 +128,7 @@ def main() -> None:
         runs = recipe.runs(arguments.assets, arguments.runs, arguments.device)
         for stage, settings in zip(recipe.stages, runs, strict=True):
             follow(settings, stage.get("stop_at"))
-        spec, parity = johnson_pack(
+        spec, parity = checkpoint_pack(
             runs[-1].output,
             arguments.packs / name,
             recipe.card,

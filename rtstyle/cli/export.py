@@ -56,9 +56,9 @@ def onnx(
     """Export CHECKPOINT (of `rtstyle train`) to ONNX and check it against torch."""
     if output.exists() and not overwrite:
         raise OutputExists(f"{output}: exists already; give another -o or --overwrite")
-    from rtstyle.cli.train import name_from
+    from rtstyle.cli.training import name_from
     from rtstyle.export import PackCard
-    from rtstyle.train import johnson_pack
+    from rtstyle.train import checkpoint_pack
 
     name = name or name_from(output)
     card = PackCard(
@@ -68,7 +68,7 @@ def onnx(
         licence=licence,
         source=origin or f"exported from {checkpoint.name}",
     )
-    spec, parity = johnson_pack(checkpoint, output, card, photos=photos, overwrite=overwrite)
+    spec, parity = checkpoint_pack(checkpoint, output, card, photos=photos, overwrite=overwrite)
     echo_pack(spec, parity)
 
 

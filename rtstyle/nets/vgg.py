@@ -41,11 +41,11 @@ def _layer_names(depth: int) -> list[str]:
 
 
 class VggFeatures(nn.Module):
-    """Named activations ``relu1_1`` ... of a frozen VGG.
+    """Named activations ``relu1_1`` ... of a frozen VGG; ``conv1_1`` ... before their ReLU.
 
     ``convolutions`` maps layer names (``1_1``) to weight and bias; ``lifts`` maps some of them to
-    a 1x1 weight and bias whose rectified output stands for the layer's. ``preprocessing`` is the
-    1x1 map in front. ``padding_mode`` is as torch names it.
+    a 1x1 weight and bias whose rectified output stands for the ``relu`` layer's. ``preprocessing``
+    is the 1x1 map in front. ``padding_mode`` is as torch names it.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class VggFeatures(nn.Module):
     @property
     def layers(self) -> tuple[str, ...]:
         """The names that forward accepts, shallow to deep."""
-        return tuple(f"relu{name}" for name in self.convolutions)
+        return tuple(f"{kind}{name}" for name in self.convolutions for kind in ("conv", "relu"))
 
     def forward(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """``(N, 3, H, W)`` RGB in [0, 1] -> ``{layer: (N, C, H/2^k, W/2^k)}``, k pools before it.
@@ -84,7 +84,10 @@ class VggFeatures(nn.Module):
         for name, conv in self.convolutions.items():
             if name[0] != block:
                 x, block = functional.max_pool2d(x, 2), name[0]
-            x = functional.relu(conv(x))
+            x = conv(x)
+            if f"conv{name}" in layers:
+                found[f"conv{name}"] = x
+            x = functional.relu(x)
             if f"relu{name}" in layers:
                 lifted = functional.relu(self.lifts[name](x)) if name in self.lifts else x
                 found[f"relu{name}"] = lifted

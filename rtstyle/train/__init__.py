@@ -1,16 +1,29 @@
-"""Training: photos and a painting in, a checkpoint and a pack out."""
+"""Training: photos and a painting, anime or a teacher in, a checkpoint and a pack out."""
 
-from rtstyle.train.checkpoint import load_net
+from rtstyle.train.animegan import AnimeTrainer, AnimeTraining
+from rtstyle.train.checkpoint import load_any, load_generator, load_net
 from rtstyle.train.device import resolve_device, resolve_precision
-from rtstyle.train.finish import johnson_pack
-from rtstyle.train.johnson import JohnsonTrainer, JohnsonTraining, TrainProgress
+from rtstyle.train.distil import DistilTrainer, DistilTraining
+from rtstyle.train.edges import smooth_edges, smooth_folder
+from rtstyle.train.finish import checkpoint_pack
+from rtstyle.train.johnson import JohnsonTrainer, JohnsonTraining
+from rtstyle.train.loop import Trainer, TrainProgress
 
 __all__ = [
+    "AnimeTrainer",
+    "AnimeTraining",
+    "DistilTrainer",
+    "DistilTraining",
     "JohnsonTrainer",
     "JohnsonTraining",
     "TrainProgress",
-    "johnson_pack",
+    "Trainer",
+    "checkpoint_pack",
+    "load_any",
+    "load_generator",
     "load_net",
     "resolve_device",
     "resolve_precision",
+    "smooth_edges",
+    "smooth_folder",
 ]

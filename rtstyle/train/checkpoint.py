@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rtstyle.errors import ModelError, UnknownStyle
+from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.nets.johnson import JohnsonNet
 
 WEIGHTS = "checkpoint.safetensors"
 RESUME = "resume.pt"
-_FORMAT = "rtstyle-johnson-1"
+_OURS = "rtstyle-"
+_JOHNSON = f"{_OURS}johnson-1"
+_ANIME = f"{_OURS}animegan-1"
+
+StyleNet = JohnsonNet | AnimeGenerator
+"""The nets that are trained here and exported."""
+
+
+class Stateful(Protocol):
+    """A module or an optimizer."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it needs to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,8 @@ class Resumed:
     fingerprint: str
     """Of the settings that must not change within a run."""
     optimizer: dict[str, Any]
+    beside: dict[str, Any] = field(default_factory=dict)
+    """The state of whatever else was saved, by name."""
 
 
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
@@ -44,35 +59,42 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
 
 def save(
     folder: Path,
-    net: JohnsonNet,
+    net: StyleNet,
     optimizer: torch.optim.Optimizer,
     *,
     iteration: int,
     fingerprint: str,
+    beside: Mapping[str, Stateful] | None = None,
 ) -> None:
-    """Write both files, each atomically; weights last, so that they are never ahead of the rest."""
+    """Write both files, each atomically; weights last, so that they are never ahead of the rest.
+
+    ``beside`` names what else a resumed run needs: a discriminator, a second optimizer.
+    """
     rest = {
         "iteration": iteration,
         "fingerprint": fingerprint,
         "optimizer": optimizer.state_dict(),
         "net": net.state_dict(),
+        "beside": {name: kept.state_dict() for name, kept in (beside or {}).items()},
     }
     _replace(folder / RESUME, lambda part: torch.save(rest, part))
     save_weights(folder / WEIGHTS, net, iteration=iteration)
 
 
-def save_weights(path: Path, net: JohnsonNet, *, iteration: int) -> None:
+def save_weights(path: Path, net: StyleNet, *, iteration: int) -> None:
     """Write the weights alone, atomically."""
-    header = {
-        "format": _FORMAT,
-        "net": json.dumps({"width": net.width, "blocks": len(net.residual)}),
-        "iteration": str(iteration),
-    }
+    shape = {"width": net.width}
+    if isinstance(net, JohnsonNet):
+        header, shape["blocks"] = {"format": _JOHNSON}, len(net.residual)
+    else:
+        header = {"format": _ANIME}
+        shape |= {"blocks": net.blocks, "fold": net.fold, "align_corners": net.align_corners}
+    header |= {"net": json.dumps(shape), "iteration": str(iteration)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     _replace(path, lambda part: save_file(tensors, part, metadata=header))
 
 
-def load_net(path: str | Path) -> JohnsonNet:
+def load_any(path: str | Path) -> StyleNet:
     """Rebuild the net from a checkpoint file or the folder that holds one.
 
     Raises UnknownStyle where there is none, ModelError where it is not one of ours.
@@ -81,27 +103,56 @@ def load_net(path: str | Path) -> JohnsonNet:
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         raise UnknownStyle(f"{file}: no such checkpoint; give the folder that training wrote")
-    try:
-        with safe_open(file, framework="pt") as opened:
-            header = opened.metadata() or {}
-        state = load_file(file)
-    except Exception as error:
-        raise ModelError(f"{file}: not a safetensors file ({type(error).__name__})") from error
-    if header.get("format") != _FORMAT:
+    header = read_header(file)
+    builders: dict[str, Callable[..., StyleNet]] = {_JOHNSON: JohnsonNet, _ANIME: AnimeGenerator}
+    build = builders.get(header.get("format", ""))
+    if build is None:
         raise ModelError(
-            f"{file}: not a checkpoint of `rtstyle train johnson` "
-            f"(format {header.get('format')!r}, expected {_FORMAT!r})"
+            f"{file}: not a checkpoint of `rtstyle train` "
+            f"(format {header.get('format')!r}, expected one of {sorted(builders)})"
         )
-    shape: dict[str, int] = json.loads(header["net"])
-    net = JohnsonNet(shape["width"], shape["blocks"])
     try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
+        net = build(**json.loads(header["net"]))
+        net.load_state_dict(load_file(file))
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{file}: the weights do not fit the net it names") from error
     return net
 
 
-def load_resume(folder: Path, net: JohnsonNet) -> Resumed | None:
+def read_header(file: Path) -> dict[str, str]:
+    """What a safetensors file says of itself; raises ModelError where it is none."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return opened.metadata() or {}
+    except Exception as error:
+        raise ModelError(f"{file}: not a safetensors file ({type(error).__name__})") from error
+
+
+def is_checkpoint(file: Path) -> bool:
+    """Whether a file calls itself a checkpoint of ours; False where it cannot be read."""
+    try:
+        return read_header(file).get("format", "").startswith(_OURS)
+    except ModelError:
+        return False
+
+
+def load_net(path: str | Path) -> JohnsonNet:
+    """As load_any, for a Johnson net only."""
+    net = load_any(path)
+    if not isinstance(net, JohnsonNet):
+        raise ModelError(f"{path}: not a checkpoint of `rtstyle train johnson`")
+    return net
+
+
+def load_generator(path: str | Path) -> AnimeGenerator:
+    """As load_any, for an AnimeGAN generator only."""
+    net = load_any(path)
+    if not isinstance(net, AnimeGenerator):
+        raise ModelError(f"{path}: not a checkpoint of `rtstyle train distil` or `animegan`")
+    return net
+
+
+def load_resume(folder: Path, net: StyleNet) -> Resumed | None:
     """Put the net where the last run in ``folder`` stood; None where there was none.
 
     Raises ModelError where the file cannot be read; it is never unpickled freely.
@@ -112,7 +163,12 @@ def load_resume(folder: Path, net: JohnsonNet) -> Resumed | None:
     try:
         rest: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         net.load_state_dict(rest["net"])
-        return Resumed(int(rest["iteration"]), str(rest["fingerprint"]), rest["optimizer"])
+        return Resumed(
+            int(rest["iteration"]),
+            str(rest["fingerprint"]),
+            rest["optimizer"],
+            rest.get("beside", {}),
+        )
     except Exception as error:
         raise ModelError(
             f"{file}: cannot be resumed from ({type(error).__name__}); delete it to start over"

@@ -18,6 +18,8 @@ from rtstyle.types import Pixels
 
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 _LARGEST_SCALE = 1.3
+_MOST_DRAWS = 20
+"""A photo wanted: after as many in vain, one that stands the other way is cut to shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,25 @@ class PhotoSet:
         picked = chance.integers(0, len(self.train), size=count)
         return np.stack([random_crop(read_photo(self.train[i]), size, chance) for i in picked])
 
+    def whole(self, iteration: int, *, size: int, count: int, seed: int) -> Pixels:
+        """Whole pictures for ``iteration``: uint8 ``(count, H, W, 3)`` RGB, as ``canvas`` cuts.
+
+        The first one drawn says which way all of them stand; others are drawn until they agree.
+        """
+        chance = np.random.default_rng((seed, iteration))
+        found: list[Pixels] = []
+        upright = False
+        for draw in range(_MOST_DRAWS * count):
+            picture = read_photo(self.train[int(chance.integers(0, len(self.train)))])
+            stands = picture.shape[0] > picture.shape[1]
+            if draw == 0:
+                upright = stands
+            if stands == upright or draw >= (_MOST_DRAWS - 1) * count:
+                found.append(canvas(picture, size, upright=upright))
+            if len(found) == count:
+                break
+        return np.stack(found)
+
 
 def read_photo(path: Path) -> Pixels:
     """uint8 ``(H, W, 3)`` RGB; raises InputError where OpenCV cannot read it."""
@@ -87,3 +108,21 @@ def random_crop(picture: Pixels, size: int, chance: np.random.Generator) -> Pixe
     left = int(chance.integers(0, picture.shape[1] - size + 1))
     crop = picture[top : top + size, left : left + size]
     return crop[:, ::-1] if chance.random() < 0.5 else crop
+
+
+def canvas(picture: Pixels, size: int, *, upright: bool) -> Pixels:
+    """Nearly the whole picture at one of two sizes: 4:3, or 3:4 where ``upright``.
+
+    uint8 ``(size, size * 4 // 3, 3)`` or its transpose: scaled to cover, the overhang of the longer
+    side cut off at both ends.
+    """
+    height, width = (size * 4 // 3, size) if upright else (size, size * 4 // 3)
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    target = (
+        max(width, round(picture.shape[1] * scale)),
+        max(height, round(picture.shape[0] * scale)),
+    )
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = np.asarray(cv2.resize(picture, target, interpolation=method), dtype=np.uint8)
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    return scaled[top : top + height, left : left + width]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,12 +18,11 @@ from rtstyle.nets.vgg import VggFeatures, load_features
 from rtstyle.nets.widen import widen
 from rtstyle.train import checkpoint
 from rtstyle.train.data import PhotoSet, centre_crop, read_photo, resize_short_side
+from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_factor
 from rtstyle.train.record import TrainingRecord
 from rtstyle.types import Pixels
 
 _GRADIENT_NORM = 1.0
-_WARM_UP_ITERATIONS = 50
-_FINAL_RATE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +75,6 @@ class JohnsonTraining:
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class TrainProgress:
-    """One iteration, as data for whoever shows it."""
-
-    iteration: int
-    """Iterations done."""
-    iterations: int
-    losses: dict[str, float]
-    """``content``, ``style``, ``variation``, ``total``; unweighted but for the total."""
-    seconds: float
-    """Since this process began to train."""
-    eta_seconds: float
-
-
 class PerceptualLoss(nn.Module):
     """The weighted sum of content, style and total variation for one painting."""
 
@@ -128,25 +110,7 @@ class PerceptualLoss(nn.Module):
         return {"content": content, "style": style, "variation": variation, "total": total}
 
 
-def as_batch(pictures: Pixels, device: str) -> Tensor:
-    """uint8 ``(N, H, W, 3)`` -> float32 ``(N, 3, H, W)`` in [0, 1], channels last in memory."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
-    return tensor.permute(0, 3, 1, 2).float().div(255)
-
-
-def as_pictures(batch: Tensor) -> Pixels:
-    """float ``(N, 3, H, W)`` in [0, 1] -> uint8 ``(N, H, W, 3)``, clamped and rounded."""
-    levels = batch.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).cpu().numpy()
-
-
-def _rate_factor(iteration: int, iterations: int) -> float:
-    warm = min(1.0, (iteration + 1) / _WARM_UP_ITERATIONS)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, iteration / iterations)))
-    return warm * (_FINAL_RATE + (1 - _FINAL_RATE) * cosine)
-
-
-class JohnsonTrainer:
+class JohnsonTrainer(Trainer):
     """A run that can be stopped at any iteration and resumed with the same result."""
 
     def __init__(self, settings: JohnsonTraining) -> None:
@@ -166,6 +130,9 @@ class JohnsonTrainer:
         if self.resumed is not None:
             self.optimizer.load_state_dict(self.resumed.optimizer)
         self.loss = self._perceptual_loss()
+        self._compiled: Callable[[Tensor], dict[str, Tensor]] = self._forward
+        if settings.compile:
+            self._compiled = torch.compile(self._forward)
         self.record = TrainingRecord(settings.output, resumed_at=self.iteration)
 
     @property
@@ -197,31 +164,18 @@ class JohnsonTrainer:
             losses: dict[str, Tensor] = self.loss(self.net(photos), photos)
         return losses
 
-    def run(self) -> Generator[TrainProgress, None, None]:
-        """Train to the end, giving a record an iteration; closing the iterator saves first."""
-        settings = self.settings
-        step: Callable[[Tensor], dict[str, Tensor]] = self._forward
-        if settings.compile:
-            step = torch.compile(step)
-        began, first = time.monotonic(), self.iteration
-        done = first
-        try:
-            for iteration in range(first, settings.iterations):
-                losses = self._iterate(iteration, step)
-                done = iteration + 1
-                self.record.add(done, losses)
-                if done % settings.sample_every == 0 or done == settings.iterations:
-                    self.record.validate(done, self.validation(), self.samples())
-                if done % settings.checkpoint_every == 0:
-                    self._save(done)
-                seconds = time.monotonic() - began
-                eta = seconds / (done - first) * (settings.iterations - done)
-                yield TrainProgress(done, settings.iterations, losses, seconds, eta)
-        finally:
-            if done > first:
-                self._save(done)
+    @property
+    def length(self) -> int:
+        """Iterations from the first to the last."""
+        return self.settings.iterations
 
-    def _save(self, done: int) -> None:
+    @property
+    def schedule(self) -> JohnsonTraining:
+        """How often to save and to validate."""
+        return self.settings
+
+    def save(self, done: int) -> None:
+        """Write the checkpoint after ``done`` iterations."""
         checkpoint.save(
             self.settings.output,
             self.net,
@@ -230,27 +184,20 @@ class JohnsonTrainer:
             fingerprint=self.settings.fingerprint(),
         )
 
-    def _iterate(
-        self, iteration: int, step: Callable[[Tensor], dict[str, Tensor]]
-    ) -> dict[str, float]:
+    def step(self, iteration: int) -> dict[str, float]:
+        """Train on the batch of ``iteration``, counted from 0."""
         settings = self.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.rate * _rate_factor(iteration, settings.iterations)
+            group["lr"] = settings.rate * rate_factor(iteration, settings.iterations)
         pictures = self.photos.batch(
             iteration, size=settings.size, count=settings.batch, seed=settings.seed
         )
-        losses = step(as_batch(pictures, settings.device))
+        losses = self._compiled(as_batch(pictures, settings.device))
         self.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), _GRADIENT_NORM)
         self.optimizer.step()
-        values = {name: value.item() for name, value in losses.items()}
-        if not math.isfinite(values["total"]):
-            raise FloatingPointError(
-                f"the loss is {values['total']} at iteration {iteration}; "
-                "resume with a lower --rate or --precision fp32"
-            )
-        return values
+        return finite(losses, iteration)
 
     @torch.no_grad()
     def validation(self) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,19 +11,28 @@ import numpy as np
 
 from rtstyle.types import Pixels
 
-_COLUMNS = ("iteration", "set", "content", "style", "variation", "total")
+Samples = Sequence[tuple[Pixels, ...]]
+"""Of each photo: itself, then what was made of it, uint8 ``(H, W, 3)`` of one size."""
+
+_TERMS = ("content", "style", "variation", "total")
 _GAP = 6
 
 
 class TrainingRecord:
-    """Appends to ``losses.csv`` and redraws the curve and the sheet at each validation."""
+    """Appends to ``losses.csv`` and redraws the curve and the sheet at each validation.
 
-    def __init__(self, folder: Path, *, resumed_at: int = 0) -> None:
+    ``terms`` names the losses; one that is missing at an iteration leaves its cell empty.
+    """
+
+    def __init__(
+        self, folder: Path, *, resumed_at: int = 0, terms: tuple[str, ...] = _TERMS
+    ) -> None:
         self.folder = folder
+        self.columns = ("iteration", "set", *terms)
         self.file = folder / "losses.csv"
         kept = [row for row in self.read() if int(row["iteration"]) <= resumed_at]
         with self.file.open("w", newline="") as opened:
-            writer = csv.DictWriter(opened, _COLUMNS)
+            writer = csv.DictWriter(opened, self.columns)
             writer.writeheader()
             writer.writerows(kept)
 
@@ -36,7 +46,7 @@ class TrainingRecord:
     def _append(self, iteration: int, which: str, losses: dict[str, float]) -> None:
         figures = {name: f"{value:.6g}" for name, value in losses.items()}
         with self.file.open("a", newline="") as opened:
-            csv.DictWriter(opened, _COLUMNS).writerow(
+            csv.DictWriter(opened, self.columns).writerow(
                 {"iteration": iteration, "set": which, **figures}
             )
 
@@ -44,26 +54,28 @@ class TrainingRecord:
         """Note the losses of a training batch."""
         self._append(iteration, "train", losses)
 
-    def validate(
-        self, iteration: int, losses: dict[str, float], samples: list[tuple[Pixels, Pixels]]
-    ) -> None:
+    def validate(self, iteration: int, losses: dict[str, float], samples: Samples) -> None:
         """Note the losses on the photos held aside; draw ``losses.png`` and the sample sheet."""
         self._append(iteration, "held aside", losses)
         _write(self.folder / f"samples-{iteration:06d}.png", sample_sheet(samples))
         draw_losses(self.read(), self.folder / "losses.png")
 
 
-def sample_sheet(samples: list[tuple[Pixels, Pixels]]) -> Pixels:
-    """Photos in the upper row, stylized below, on white."""
-    height, width = samples[0][0].shape[:2]
+def sample_sheet(samples: Samples) -> Pixels:
+    """Photos in the upper row, what was made of them below, on white."""
+    height = max(row[0].shape[0] for row in samples)
+    width = max(row[0].shape[1] for row in samples)
+    rows = max(len(row) for row in samples)
     sheet = np.full(
-        (2 * height + 3 * _GAP, len(samples) * (width + _GAP) + _GAP, 3), 255, dtype=np.uint8
+        (rows * (height + _GAP) + _GAP, len(samples) * (width + _GAP) + _GAP, 3),
+        255,
+        dtype=np.uint8,
     )
-    for column, pair in enumerate(samples):
+    for column, pictures in enumerate(samples):
         left = _GAP + column * (width + _GAP)
-        for row, picture in enumerate(pair):
+        for row, picture in enumerate(pictures):
             top = _GAP + row * (height + _GAP)
-            sheet[top : top + height, left : left + width] = picture
+            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return sheet
 
 
@@ -75,9 +87,12 @@ def draw_losses(rows: list[dict[str, str]], file: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    for index, name in enumerate(_COLUMNS[2:]):
+    terms = [name for name in rows[0] if name not in ("iteration", "set")]
+    for index, name in enumerate(terms):
         for which, marker in (("train", "-"), ("held aside", "o")):
-            points = [(int(r["iteration"]), float(r[name])) for r in rows if r["set"] == which]
+            points = [
+                (int(r["iteration"]), float(r[name])) for r in rows if r["set"] == which and r[name]
+            ]
             if not points:
                 continue
             x, y = np.array(points).T

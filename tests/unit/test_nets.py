@@ -154,7 +154,7 @@ def test_a_pickle_bomb_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("file", ["vgg19_16x.safetensors", "vgg19_relu3_1.safetensors"])
 def test_real_feature_files_see_content(assets: Path, file: str) -> None:
     from rtstyle.train.data import centre_crop, read_photo
-    from rtstyle.train.johnson import as_batch
+    from rtstyle.train.loop import as_batch
 
     net = load_features(assets / "features" / file)
     photos = sorted((assets / "photos" / "val").iterdir())[:2]

@@ -7,7 +7,10 @@ import pytest
 
 import export.__main__ as command
 from export.__main__ import RECIPES, Recipe
+from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.styles import bundled_styles, load_pack
+from rtstyle.train import AnimeTraining, DistilTraining, JohnsonTraining
+from rtstyle.train.checkpoint import save_weights
 from rtstyle.train.record import TrainingRecord
 from tests.features import feature_file, photo_folder
 
@@ -33,6 +36,55 @@ stop_at = 2
 
 [[stages]]
 iterations = 3
+"""
+
+ANIME = """
+[card]
+title = "Anime"
+licence = "CC0-1.0"
+source = "a test"
+
+[training]
+photos = "photos"
+features = "features.safetensors"
+width = 4
+blocks = 1
+batch = 1
+
+[[stages]]
+kind = "distil"
+teacher = "teacher.safetensors"
+size = 48
+iterations = 2
+
+[[stages]]
+kind = "animegan"
+teacher = "teacher.safetensors"
+size = 64
+teacher_size = 48
+discriminator_width = 4
+pretraining = 0
+iterations = 2
+"""
+SIBLING = """
+[card]
+title = "Sibling"
+licence = "CC0-1.0"
+source = "a test"
+
+[training]
+photos = "photos"
+features = "features.safetensors"
+width = 4
+blocks = 1
+fold = 2
+
+[[stages]]
+kind = "distil"
+taught_by = "anime"
+tone = "teacher"
+size = 48
+iterations = 2
 """
 
 
@@ -70,9 +122,31 @@ def test_a_recipe_is_followed_from_its_first_stage_to_the_pack(
     assert [r["iteration"] for r in last if r["set"] == "train"] == ["1", "2", "3"]
 
 
+def test_a_net_is_distilled_refined_and_teaches_its_sibling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo_folder(tmp_path / "photos", count=6)
+    feature_file(tmp_path)
+    save_weights(tmp_path / "teacher.safetensors", AnimeGenerator(4, 1), iteration=1)
+    (tmp_path / "anime.toml").write_text(ANIME)
+    (tmp_path / "sibling.toml").write_text(SIBLING)
+    monkeypatch.setattr(command, "RECIPES", tmp_path)
+    first, second = Recipe.read("anime").runs(tmp_path, tmp_path / "runs", "cpu")
+    assert isinstance(first, DistilTraining) and isinstance(second, AnimeTraining)
+    assert second.initial == first.output
+    line = f"export anime sibling --assets {tmp_path} --runs {tmp_path}/runs --packs {tmp_path}/p"
+    monkeypatch.setattr("sys.argv", line.split())
+    command.main()
+    for name, multiple in (("anime", 4), ("sibling", 8)):
+        pack = load_pack(tmp_path / "p" / name)
+        assert (pack.family, pack.size_rule.multiple_of) == ("animegan", multiple)
+    assert list((tmp_path / "runs" / "teacher").glob("*.png")), "one cache for all"
+
+
 @pytest.mark.assets
 def test_every_recipe_can_be_followed(assets: Path, tmp_path: Path) -> None:
     for path in RECIPES.glob("*.toml"):
         for settings in Recipe.read(path.stem).runs(assets, tmp_path, "cpu"):
-            for file in (settings.style_image, settings.photos, settings.features):
-                assert file.exists(), file
+            files = [settings.photos, settings.features]
+            files += [settings.style_image] if isinstance(settings, JohnsonTraining) else []
+            assert all(file.exists() for file in files), files

@@ -1,0 +1,231 @@
+"""A generator learns a teacher's pictures: regression, fine detail and perceptual loss.
+
+Whole pictures, not crops: a teacher's tone depends on the whole picture, so that crops of it
+contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rtstyle.errors import UsageError
+from rtstyle.nets.anime_losses import DetailLoss
+from rtstyle.nets.losses import ContentLoss
+from rtstyle.nets.vgg import VggFeatures
+from rtstyle.train import checkpoint
+from rtstyle.train.data import PhotoSet, canvas, read_photo
+from rtstyle.train.generator import (
+    feature_net,
+    fingerprint,
+    generate,
+    initial_generator,
+    resumed_generator,
+)
+from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_factor
+from rtstyle.train.record import Samples, TrainingRecord
+from rtstyle.train.teacher import Teacher, Tone
+from rtstyle.types import Pixels
+
+TERMS = ("pixels", "detail", "features", "total")
+_GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DistilTraining:
+    """Settings of a distillation."""
+
+    teacher: Path
+    """CartoonGAN weights, or a checkpoint of our own."""
+    photos: Path
+    features: Path
+    output: Path
+    width: int = 32
+    blocks: int = 4
+    fold: int = 1
+    """Space to depth in front: 2 is four times as fast at the same width, 4 sixteen times."""
+    iterations: int = 8000
+    batch: int = 1
+    size: int = 288
+    """Short side of the pictures, which are cut to 4:3 or 3:4; a multiple of 12 times ``fold``."""
+    rate: float = 2e-3
+    """Peak learning rate of Adam; warmed up, then cosine down to 2 % of it."""
+    tone: Tone = "photo"
+    """Whose coarse colours the targets have (see Teacher)."""
+    pixels_weight: float = 1.0
+    detail_weight: float = 2.0
+    features_weight: float = 0.2
+    feature_layers: tuple[str, ...] = ("relu2_1", "relu3_1", "relu4_1")
+    precision: str = "fp32"
+    """``fp32`` or ``bf16`` (autocast), of teacher and student."""
+    device: str = "cpu"
+    seed: int = 0
+    compile: bool = False
+    """Compile the step with torch.compile: a minute or two for each way that pictures stand."""
+    initial: Path | None = None
+    """A checkpoint of the same shape to start from."""
+    cache: Path | None = None
+    """Folder of the teacher's pictures; ``output``/teacher by default."""
+    checkpoint_every: int = 250
+    sample_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise UsageError(f"precision must be fp32 or bf16 in training, not {self.precision!r}")
+        if self.tone not in get_args(Tone):
+            raise UsageError(f"--tone must be one of {get_args(Tone)}, not {self.tone!r}")
+        if self.size % (12 * self.fold) or self.size < 48:
+            raise UsageError(f"--size must be a multiple of {12 * self.fold}, at least 48")
+        if self.iterations < 1 or self.batch < 1:
+            raise UsageError("--iterations and --batch must be at least 1")
+
+
+class DistilLoss(nn.Module):
+    """The weighted sum of L1, L1 of fine detail and feature distance."""
+
+    def __init__(self, settings: DistilTraining, features: VggFeatures) -> None:
+        super().__init__()
+        self.settings = settings
+        self.features = features
+        self.detail = DetailLoss()
+        self.content = ContentLoss()
+
+    def forward(self, drawn: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Two ``(N, 3, H, W)`` RGB in [0, 1] -> the terms and their weighted ``total``."""
+        settings = self.settings
+        with torch.no_grad():
+            wanted = self.features(target, settings.feature_layers)
+        got = self.features(drawn, settings.feature_layers)
+        pixels = functional.l1_loss(drawn, target)
+        detail = self.detail(drawn, target)
+        features = torch.stack([self.content(got[k], wanted[k]) for k in wanted]).mean()
+        total = (
+            settings.pixels_weight * pixels
+            + settings.detail_weight * detail
+            + settings.features_weight * features
+        )
+        return {"pixels": pixels, "detail": detail, "features": features, "total": total}
+
+
+class DistilTrainer(Trainer):
+    """A distillation that can be stopped at any iteration and resumed with the same result."""
+
+    def __init__(self, settings: DistilTraining) -> None:
+        self.settings = settings
+        settings.output.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(settings.seed)
+        self.photos = PhotoSet.from_folder(settings.photos)
+        self.net = initial_generator(
+            settings.width, settings.blocks, settings.fold, settings.initial
+        )
+        self.resumed = resumed_generator(self.net, settings.output, self._fingerprint)
+        self.net.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(self.net.parameters(), settings.rate)
+        if self.resumed is not None:
+            self.optimizer.load_state_dict(self.resumed.optimizer)
+        features = feature_net(settings.features, settings.feature_layers, settings.device)
+        self.loss = DistilLoss(settings, features)
+        self.teacher = Teacher(
+            settings.teacher,
+            settings.cache or settings.output / "teacher",
+            tone=settings.tone,
+            device=settings.device,
+            precision=settings.precision,
+        )
+        self._compiled: Callable[[Tensor, Tensor], dict[str, Tensor]] = self._forward
+        if settings.compile:
+            self._compiled = torch.compile(self._forward)
+        self.record = TrainingRecord(settings.output, resumed_at=self.iteration, terms=TERMS)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.settings, [self.settings.teacher, self.settings.features])
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done before this process began."""
+        return 0 if self.resumed is None else self.resumed.iteration
+
+    @property
+    def length(self) -> int:
+        """Iterations from the first to the last."""
+        return self.settings.iterations
+
+    @property
+    def schedule(self) -> DistilTraining:
+        """How often to save and to validate."""
+        return self.settings
+
+    def _forward(self, photos: Tensor, target: Tensor) -> dict[str, Tensor]:
+        enabled = self.settings.precision == "bf16"
+        with torch.autocast(self.settings.device.split(":")[0], torch.bfloat16, enabled=enabled):
+            losses: dict[str, Tensor] = self.loss(generate(self.net, photos), target)
+        return losses
+
+    def step(self, iteration: int) -> dict[str, float]:
+        """Train on the batch of ``iteration``, counted from 0."""
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.rate * rate_factor(iteration, settings.iterations)
+        photos = self.photos.whole(
+            iteration, size=settings.size, count=settings.batch, seed=settings.seed
+        )
+        targets = self.teacher(photos)
+        if np.random.default_rng((settings.seed, iteration, 1)).random() < 0.5:
+            # Mirrored behind the teacher, so that a photo is rendered once.
+            photos, targets = photos[:, :, ::-1], targets[:, :, ::-1]
+        losses = self._compiled(
+            as_batch(photos, settings.device), as_batch(targets, settings.device)
+        )
+        values = finite(losses, iteration)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), _GRADIENT_NORM)
+        self.optimizer.step()
+        return values
+
+    def save(self, done: int) -> None:
+        """Write the checkpoint after ``done`` iterations."""
+        checkpoint.save(
+            self.settings.output,
+            self.net,
+            self.optimizer,
+            iteration=done,
+            fingerprint=self._fingerprint,
+        )
+
+    def _held_aside(self, path: Path) -> tuple[Pixels, Pixels]:
+        photo = read_photo(path)
+        upright = photo.shape[0] > photo.shape[1]
+        whole = canvas(photo, self.settings.size, upright=upright)[None]
+        return whole, self.teacher(whole)
+
+    @torch.no_grad()
+    def validation(self) -> dict[str, float]:
+        """Mean losses on the photos held aside."""
+        device, paths = self.settings.device, self.photos.held_aside
+        sums = dict.fromkeys(TERMS, 0.0)
+        for path in paths:
+            photo, target = self._held_aside(path)
+            losses = self._forward(as_batch(photo, device), as_batch(target, device))
+            for name, value in losses.items():
+                sums[name] += value.item() / len(paths)
+        return sums
+
+    @torch.no_grad()
+    def samples(self, count: int = 4) -> Samples:
+        """Photos held aside, the teacher's picture of each, and the net's."""
+        found = []
+        for path in self.photos.held_aside[:count]:
+            photo, target = self._held_aside(path)
+            drawn = as_pictures(generate(self.net, as_batch(photo, self.settings.device)))
+            found.append((photo[0], target[0], drawn[0]))
+        return found

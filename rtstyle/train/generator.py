@@ -1,0 +1,88 @@
+"""What the two trainings of an AnimeGAN generator share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from rtstyle.errors import UnknownStyle, UsageError
+from rtstyle.nets.animegan import AnimeGenerator
+from rtstyle.nets.vgg import VggFeatures, load_features
+from rtstyle.train import checkpoint
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+FREE = ("output", "cache", "checkpoint_every", "sample_every", "compile", "device", "initial")
+"""Settings that may change when a run is resumed."""
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of the checkpoint that a folder holds; UnknownStyle for neither."""
+    file = path / checkpoint.WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise UnknownStyle(f"{file}: no such weights; give a file, or the folder of a run")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def fingerprint(settings: DataclassInstance, files: Iterable[Path] = ()) -> str:
+    """Digest of everything that must stay the same when a run is resumed.
+
+    ``files`` count by what is in them.
+    """
+    kept: dict[str, Any] = {k: str(v) for k, v in asdict(settings).items() if k not in FREE}
+    kept["contents"] = [file_digest(file) for file in files]
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def initial_generator(width: int, blocks: int, fold: int, initial: Path | None) -> AnimeGenerator:
+    """A new generator, or a checkpoint's; raises UsageError where that has another shape."""
+    if initial is None:
+        return AnimeGenerator(width, blocks, fold=fold)
+    net = checkpoint.load_generator(initial)
+    have, want = (net.width, net.blocks, net.fold), (width, blocks, fold)
+    if have != want:
+        raise UsageError(
+            f"--initial {initial} is a generator of width, blocks, fold {have}, not {want}; "
+            "give the same, or leave --initial out"
+        )
+    return net
+
+
+def resumed_generator(net: AnimeGenerator, output: Path, digest: str) -> checkpoint.Resumed | None:
+    """Put the net where the last run in ``output`` stood; None where there was none.
+
+    Raises UsageError where that run had other settings, ModelError where it cannot be read.
+    """
+    resumed = checkpoint.load_resume(output, net)
+    if resumed is not None and resumed.fingerprint != digest:
+        raise UsageError(
+            f"{output} holds a run with other settings; "
+            "give another -o, or delete its resume.pt to start over"
+        )
+    return resumed
+
+
+def feature_net(file: Path, layers: Iterable[str], device: str) -> VggFeatures:
+    """The frozen feature net on the device; raises UsageError where it lacks one of ``layers``."""
+    features = load_features(file)
+    missing = sorted(set(layers) - set(features.layers))
+    if missing:
+        raise UsageError(
+            f"--features {file} has no {', '.join(missing)}; "
+            "give vgg19_16x.safetensors or torchvision's vgg19-dcbb9e9d.pth"
+        )
+    return features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def generate(net: nn.Module, photos: Tensor) -> Tensor:
+    """``(N, 3, H, W)`` RGB in [0, 1] -> the generator's picture in the same range, float32."""
+    drawn: Tensor = net(photos * 2 - 1)
+    return drawn.float() * 0.5 + 0.5

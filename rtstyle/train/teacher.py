@@ -1,0 +1,124 @@
+"""Pictures that another generator makes of photos: rendered once, then read from disk.
+
+A teacher is the slowest net of a distillation and gives the same picture each time, so that a
+picture is rendered when it is first asked for and kept as PNG.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from rtstyle.errors import InputError
+from rtstyle.nets.cartoongan import load_cartoongan
+from rtstyle.train.checkpoint import WEIGHTS, is_checkpoint, load_generator
+from rtstyle.train.data import read_photo
+from rtstyle.train.loop import as_batch, as_pictures
+from rtstyle.types import Pixels
+
+Tone = Literal["photo", "teacher"]
+
+_MARGIN = 32
+"""Pixels reflected around a photo and cut off again: zero-padded nets leave stripes at borders."""
+_MULTIPLE = 16
+"""Of both sides with the margin; more than any known teacher needs."""
+_TONE_SIGMA = 14.0
+"""Pixels; what is coarser is tone. Teachers darken skies, and their tone is not worth learning."""
+
+
+class Teacher:
+    """Renders photos with a CartoonGAN generator or one of our own checkpoints.
+
+    ``weights`` is a file, or the folder of a run; ``cache`` a folder of pictures that several runs
+    may share: a picture is named by what it was made from. ``tone`` is where the targets' coarse
+    colours come from: ``photo`` keeps the photo's and takes only lines and texture from the
+    teacher. Raises UnknownStyle or ModelError for weights that cannot be used.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        cache: Path,
+        *,
+        tone: Tone = "photo",
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
+        self.tone, self.device, self.precision, self.cache = tone, device, precision, cache
+        file = weights / WEIGHTS if weights.is_dir() else weights
+        net = load_generator(file) if is_checkpoint(file) else load_cartoongan(file)
+        self.net: nn.Module = net.eval().requires_grad_(False)
+        self.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        cache.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, photos: Pixels) -> Pixels:
+        """uint8 ``(N, H, W, 3)`` RGB -> the targets, the same shape."""
+        return np.stack([self._target(photo) for photo in photos])
+
+    def _target(self, photo: Pixels) -> Pixels:
+        file = self.cache / f"{self._name(photo)}.png"
+        rendered = _read(file, photo.shape)
+        if rendered is None:
+            rendered = self._render(photo)
+            _write(file, rendered)
+        return rendered if self.tone == "teacher" else with_tone(rendered, photo)
+
+    def _name(self, photo: Pixels) -> str:
+        """Of the photo's pixels and the weights; not the device, whose rounding nobody sees."""
+        digest = hashlib.sha256(self.digest.encode())
+        digest.update(str((photo.shape, _MARGIN)).encode())
+        digest.update(np.ascontiguousarray(photo).tobytes())
+        return digest.hexdigest()[:32]
+
+    @torch.no_grad()
+    def _render(self, photo: Pixels) -> Pixels:
+        height, width = photo.shape[:2]
+        below, right = (_MARGIN + -side % _MULTIPLE for side in (height, width))
+        batch = as_batch(photo[None], self.device) * 2 - 1
+        padded = functional.pad(batch, (_MARGIN, right, _MARGIN, below), mode="reflect")
+        enabled = self.precision == "bf16"
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=enabled):
+            drawn = self.net(padded)
+        cut = drawn[..., _MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width]
+        return np.asarray(as_pictures(cut.float() * 0.5 + 0.5)[0], dtype=np.uint8)
+
+
+def with_tone(rendered: Pixels, photo: Pixels) -> Pixels:
+    """The teacher's lines and texture in the photo's tone: two uint8 ``(H, W, 3)`` -> the same."""
+    fine, coarse = rendered.astype(np.float32), photo.astype(np.float32)
+    toned = fine - _blurred(fine) + _blurred(coarse)
+    return np.asarray(np.clip(np.rint(toned), 0, 255), dtype=np.uint8)
+
+
+def _blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    blurred = cv2.GaussianBlur(picture, (0, 0), _TONE_SIGMA, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(blurred, dtype=np.float32)
+
+
+def _read(file: Path, shape: tuple[int, ...]) -> Pixels | None:
+    """The kept picture; None where there is none, or a damaged one."""
+    if not file.is_file():
+        return None
+    try:
+        picture = read_photo(file)
+    except InputError:
+        return None
+    return picture if picture.shape == shape else None
+
+
+def _write(file: Path, picture: Pixels) -> None:
+    encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    # Runs that share a cache may draw the same picture at the same time.
+    part = file.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(encoded.tobytes())
+    os.replace(part, file)
