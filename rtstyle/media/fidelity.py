@@ -7,19 +7,15 @@ the rest by what the headers say. Memory does not grow with the files.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
-from av.video.frame import VideoFrame
 
 from rtstyle.errors import UsageError
-from rtstyle.media.colour import bits_per_sample
-from rtstyle.media.decode import Decoder
-from rtstyle.media.file import open_video
 from rtstyle.media.films import Announced, Film, UnannouncedError
-from rtstyle.media.hdr import SDR, hdr_name, is_hdr
 from rtstyle.media.inventory import (
     check_chapters,
     check_labels,
@@ -29,6 +25,7 @@ from rtstyle.media.inventory import (
     pair_streams,
 )
 from rtstyle.media.lockstep import Match, match_pictures
+from rtstyle.media.looks import check_looks, first_picture
 from rtstyle.media.packets import Comparison, compare_packets
 from rtstyle.media.sequence import is_sequence
 from rtstyle.media.sequence_fidelity import compare_pictures
@@ -37,16 +34,13 @@ from rtstyle.media.stretch import WHOLE, Seconds, Stretch, exact_seconds
 from rtstyle.media.track_checks import Clocks, check_tracks, strands_of
 from rtstyle.types import (
     DEFAULT_LIMITS,
-    UNSPECIFIED,
     Check,
-    Colour,
     Fidelity,
     Limits,
     VideoInfo,
 )
 
 _FOREIGN_CLOCKS = ("mpegts", "mpeg")
-_WITH_ALPHA = ("ffv1", "qtrle", "png")
 
 
 KINDS_OF_CHECK = (
@@ -148,28 +142,24 @@ def examine(
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Findings:
     """Compare two films on the given terms; raises InputError where either cannot be read."""
-    with (
-        open_container(input, max_pixels=limits.max_pixels) as before,
-        open_container(output, max_pixels=limits.max_pixels) as after,
-    ):
-        pick_video(before, shown(input))
-        pick_video(after, shown(output))
+    with _both(input, output, limits) as (before, after):
+        strands = strands_of(pair_streams(before, after), anew=terms.anew, spare=terms.spare)
+    # Read through with nothing else open: the index of a film of hours takes megabytes.
+    one, other = first_picture(input, limits), first_picture(output, limits)
+    seen = _match(input, output, terms, one.zero, other.info, limits, progress)
+    match = seen.match
+    window = terms.stretch.window(one.zero)
+    if terms.sound_ends is not None:
+        window = replace(window, end=one.zero + terms.sound_ends)
+    sound = compare_packets(input, output, strands, window)
+    clocks = Clocks(match.shift, match.tick, window)
+    empty = {index for index, extents in sound.extents.items() if extents.mine.empty}
+    with _both(input, output, limits) as (before, after):
         pairs = pair_streams(before, after)
         muxer = terms.muxer or muxer_of_file(output, after)
-        one, other = _first_picture(input, limits), _first_picture(output, limits)
-        seen = _match(input, output, terms, one.zero, other.info, limits, progress)
-        match = seen.match
-        window = terms.stretch.window(one.zero)
-        if terms.sound_ends is not None:
-            window = replace(window, end=one.zero + terms.sound_ends)
-        strands = strands_of(pairs, anew=terms.anew, spare=terms.spare)
-        sound = compare_packets(input, output, strands, window)
-        clocks = Clocks(match.shift, match.tick, window)
-        empty = {index for index, extents in sound.extents.items() if extents.mine.empty}
-        may_move = _may_move(before, match, sound)
         checks = (
-            *_check_times(match, seen.damage, window.begin, may_move),
-            *_check_looks(
+            *_check_times(match, seen.damage, window.begin, _may_move(before, match, sound)),
+            *check_looks(
                 replace(one, info=terms.promised or one.info),
                 other,
                 muxer,
@@ -184,6 +174,20 @@ def examine(
         )
     unread = any(sentence.startswith("the input") for sentence in sound.unread)
     return Findings(checks, match, seen.failures, seen.repaired, unread, seen.unlike)
+
+
+@contextmanager
+def _both(
+    input: Path, output: Path, limits: Limits
+) -> Iterator[tuple[InputContainer, InputContainer]]:
+    """Both files, opened; raises InputError where either has no pictures."""
+    with (
+        open_container(input, max_pixels=limits.max_pixels) as before,
+        open_container(output, max_pixels=limits.max_pixels) as after,
+    ):
+        pick_video(before, shown(input))
+        pick_video(after, shown(output))
+        yield before, after
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,104 +296,5 @@ def _damage(input: Film, output: Film) -> str:
     return "".join(words)
 
 
-def _check_looks(first: _First, made: _First, muxer: str, *, told: bool) -> Iterator[Check]:
-    """Size, pixel shape, colour, depth and transparency, of the first picture; ``told``: as the
-    writer was."""
-    one, mine = first.info, first.picture
-    other, theirs = made.info, made.picture
-    turned = f", turned by {one.rotation} degrees" if one.rotation else ""
-    same = one.size == other.size
-    yield Check("size", same, f"{one.size}{turned}{'' if same else f' to {other.size}'}")
-    # Matroska counts the width at which they are shown in whole pixels.
-    same = abs(one.pixel_aspect - other.pixel_aspect) * one.size.width <= 1
-    aspect = f"pixels {_ratio(one.pixel_aspect)}"
-    yield Check("aspect", same, f"{aspect}{'' if same else f' to {_ratio(other.pixel_aspect)}'}")
-    yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb, told)
-    before, after = bits_per_sample(mine), bits_per_sample(theirs)
-    depth = f"{before} bits" if before == after else f"{before} to {after} bits"
-    yield Check("depth", after >= before, depth)
-    if one.alpha:
-        yield Check(
-            "transparency",
-            other.alpha,
-            "kept" if other.alpha else f"is not in the output ({other.codec})",
-            required=_can_be_clear(other.codec, theirs, muxer),
-        )
-
-
-def _can_be_clear(codec: str, picture: VideoFrame, muxer: str) -> bool:
-    """Whether what was chosen for the output could have kept transparency."""
-    if codec in ("vp8", "vp9"):
-        return muxer in ("matroska", "webm")
-    if codec == "prores":
-        # Of its profiles only the 4:4:4 ones have it.
-        return picture.format.name.startswith("yuv444")
-    return codec in _WITH_ALPHA
-
-
-def _check_colour(one: VideoInfo, other: VideoInfo, as_rgb: bool, told: bool) -> Check:
-    """Tags as they are understood: what is unsaid is what players assume.
-
-    From the files alone, SDR made of HDR is a choice; that of a writer that was told HDR is none.
-    """
-    facts = list(zip(_colour_words(one.colour), _colour_words(other.colour), strict=True))
-    if as_rgb:
-        # RGB has neither matrix nor range.
-        facts = facts[:2]
-    elif other.codec == "prores":
-        # It has no range but the limited one; values are converted to it.
-        facts = facts[:3]
-    made_sdr = is_hdr(one.colour) and not is_hdr(other.colour)
-    if made_sdr and not told and other.colour.primaries == SDR.primaries:
-        found = f"HDR ({hdr_name(one.colour)}) made SDR: {', '.join(now for _, now in facts)}"
-        return Check("colour", False, found, required=other.colour.transfer != SDR.transfer)
-    wrong = [f"{was} to {now}" for was, now in facts if was != now]
-    return Check("colour", not wrong, ", ".join(wrong or [was for was, _ in facts]))
-
-
-def _colour_words(colour: Colour) -> tuple[str, str, str, str]:
-    # 601's two matrices are one, and the FCC's is theirs, rounded.
-    matrix = {1: "BT.709", 4: "BT.601", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}.get(colour.matrix)
-    return (
-        f"primaries {colour.primaries if colour.primaries != UNSPECIFIED else 'unsaid'}",
-        f"transfer {colour.transfer if colour.transfer != UNSPECIFIED else 'unsaid'}",
-        f"matrix {matrix or colour.matrix}",
-        f"{'full' if colour.full_range else 'limited'} range",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _First:
-    """A film's first picture."""
-
-    info: VideoInfo
-    picture: VideoFrame
-    """As the stream's own decoder gives it."""
-
-    @property
-    def zero(self) -> Fraction:
-        """When it is shown, in seconds of the file's clock."""
-        return self.info.start_pts * self.info.time_base
-
-
-def _first_picture(path: Path, limits: Limits) -> _First:
-    with open_video(path, limits=limits, hdr="keep") as video:
-        info = video.info
-    with open_container(path, max_pixels=limits.max_pixels) as container:
-        stream = pick_video(container, shown(path))
-        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        decoder = Decoder(
-            container, stream, name=shown(path), max_failures=limits.max_decode_failures
-        )
-        pictures = decoder.pictures()
-        first = next(pictures)
-        pictures.close()
-        return _First(info, first)
-
-
 def _ms(seconds: Fraction) -> str:
     return f"{float(seconds * 1000):.2f} ms"
-
-
-def _ratio(value: Fraction) -> str:
-    return f"{value.numerator}:{value.denominator}"
