@@ -40,7 +40,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "rtstyle.cli.verify:verify", "Prove what of a video is in its conversion."
     ),
     "demo": LazyCommand("rtstyle.cli.demo:demo", "Draw a sample clip and stylize it."),
-    "styles": LazyCommand("rtstyle.cli.styles:styles", "List and show the styles there are."),
+    "styles": LazyCommand("rtstyle.cli.styles:styles", "List, show and import styles."),
     "doctor": LazyCommand("rtstyle.cli.doctor:doctor", "Check this installation."),
     "train": LazyCommand("rtstyle.cli.train:train", "Train a style of your own."),
     "export": LazyCommand("rtstyle.cli.export:export", "Turn a trained net into a style."),

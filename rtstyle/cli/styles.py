@@ -1,4 +1,4 @@
-"""``rtstyle styles``: list, show, sheet."""
+"""``rtstyle styles``: list, show, sheet, import, remove."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from rtstyle.cli.sheet import Cell, draw_sheet
 from rtstyle.errors import UsageError
 from rtstyle.media import check_image_output, read_image, write_image
 from rtstyle.pipeline import open_stylizer
-from rtstyle.styles import StyleSpec, bundled_styles, find_style
+from rtstyle.styles import StyleSpec, bundled_styles, find_style, remove, user_styles
 from rtstyle.types import Pixels, Size
 
 _MEASURED = {
     "gmac_640x360": ("cost at 640x360", "{:.1f} G multiply-accumulates a frame"),
-    "max_difference_fp32": ("float32 against training", "{:.2g} of 255 at most"),
+    "max_difference_fp32": ("float32 against its source", "{:.2g} of 255 at most"),
     "psnr_bf16_db": ("bf16 against float32", "{:.1f} dB"),
     "psnr_fp16_db": ("fp16 against float32", "{:.1f} dB"),
 }
 _SHEET_SECONDS = 1.2
+_RANGES = ("0..1", "-1..1", "0..255", "imagenet")
+"""Of rtstyle.importers.hints, which is imported only to import."""
 
 
 @click.group(short_help="List and show the styles there are.")
@@ -36,11 +38,14 @@ def styles() -> None:
     """
 
 
-@styles.command("list", short_help="The bundled styles as a table.")
+@styles.command("list", short_help="The styles there are, as a table.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_styles(*, as_json: bool) -> None:
-    """The bundled styles, the default first."""
-    specs = bundled_styles()
+    """The bundled styles, the default first, then those that were imported."""
+    imported = user_styles()
+    specs = (*bundled_styles(), *imported.specs)
+    for line in imported.broken:
+        click.echo(f"note: {line}", err=True)
     if as_json:
         click.echo(json.dumps([_plain(spec) for spec in specs], indent=2, ensure_ascii=False))
         return
@@ -65,6 +70,64 @@ def show(*, name: str, as_json: bool) -> None:
     click.echo(f"{spec.title} ({spec.name})")
     for key, value in card(spec):
         click.echo(f"  {key + ':':<26} {value}")
+
+
+@styles.command("import", short_help="Make a style net of others a style here.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--as", "name", metavar="NAME", help="Name of the style.  [default: from FILE]")
+@click.option("--licence", default="unknown", show_default=True, help="Licence of the style.")
+@click.option("--layout", type=click.Choice(("nchw", "nhwc")), help="ONNX: order of the axes.")
+@click.option("--range", "values", type=click.Choice(_RANGES), help="ONNX: values of the input.")
+@click.option("--output-range", type=click.Choice(_RANGES), help="ONNX: values of the output.")
+@click.option("--order", type=click.Choice(("rgb", "bgr")), help="ONNX: order of the colours.")
+@click.option(
+    "--size-multiple",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="ONNX: width and height must be multiples of N.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the imported style of that name.")
+def import_(
+    *,
+    file: Path,
+    name: str | None,
+    licence: str,
+    layout: str | None,
+    values: str | None,
+    output_range: str | None,
+    order: str | None,
+    size_multiple: int | None,
+    overwrite: bool,
+) -> None:
+    """Make FILE a style that is found by its name.
+
+    FILE is an ONNX image-to-image net, or weights of pytorch/examples' TransformerNet (.pth),
+    lengstrom/fast-style-transfer (.npz), CartoonGAN (.safetensors, .pth) or AnimeGANv2 (.pt). How
+    an ONNX net wants its pictures is found by showing it one, where you do not say so.
+    """
+    from rtstyle.importers import Hints, import_style
+
+    found = import_style(
+        file,
+        picture=sample_picture(),
+        name=name,
+        licence=licence,
+        hints=Hints(layout, values, output_range, order, size_multiple),
+        overwrite=overwrite,
+    )
+    click.echo(f"{file.name}: {found.kind}")
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    for key, value in card(found.spec):
+        click.echo(f"  {key + ':':<26} {value}")
+    click.echo(f"use it: rtstyle video in.mp4 -o out.mp4 --style {found.spec.name}")
+
+
+@styles.command("remove", short_help="Delete an imported style.")
+@click.argument("name")
+def remove_style(*, name: str) -> None:
+    """Delete the imported style NAME; bundled ones stay."""
+    click.echo(f"removed {remove(name)}")
 
 
 @styles.command(short_help="Draw every style on one picture.")

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from rtstyle.styles.admission import GraphFacts, admit
-from rtstyle.styles.pack import load_pack, verify, write_pack
+from rtstyle.styles.admission import GraphFacts, admit, parse_plain
+from rtstyle.styles.library import (
+    UserStyles,
+    check_new_name,
+    install,
+    remove,
+    user_folder,
+    user_styles,
+)
+from rtstyle.styles.pack import load_pack, read_bounded, verify, write_pack
 from rtstyle.styles.registry import bundled_styles, find_style, read_model
 from rtstyle.styles.spec import SizeRule, StyleSpec
 
@@ -11,11 +19,19 @@ __all__ = [
     "GraphFacts",
     "SizeRule",
     "StyleSpec",
+    "UserStyles",
     "admit",
     "bundled_styles",
+    "check_new_name",
     "find_style",
+    "install",
     "load_pack",
+    "parse_plain",
+    "read_bounded",
     "read_model",
+    "remove",
+    "user_folder",
+    "user_styles",
     "verify",
     "write_pack",
 ]

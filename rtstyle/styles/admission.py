@@ -60,17 +60,8 @@ def admit(data: bytes, *, name: str) -> GraphFacts:
 
     Raises UnsafeModel where the graph is refused, ModelError where the package onnx is missing.
     """
-    _check_bytes(data, name)
     onnx = _import_onnx()
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except Exception as error:  # protobuf's DecodeError; its module differs between versions
-        raise _refusal(name, "it is no ONNX file, or a truncated one") from error
-    if not model.graph.node:
-        raise _refusal(name, "it is no ONNX file, or its graph is empty")
-    operators = _check_nodes(model, name)
-    parameters = _check_tensors(model, name)
+    model, operators, parameters = _parse(data, name)
     source, result = _check_contract(model, name)
     try:
         onnx.checker.check_model(model)
@@ -85,6 +76,29 @@ def admit(data: bytes, *, name: str) -> GraphFacts:
         parameters=parameters,
         size_rule=_size_rule(model, name),
     )
+
+
+def parse_plain(data: bytes, *, name: str) -> onnx.ModelProto:
+    """The ONNX file ``data`` as a model whose inputs and outputs are not judged yet.
+
+    Only what it is built of is: one plain graph of known operators that holds its own weights.
+    Raises UnsafeModel where it is refused, ModelError where the package onnx is missing.
+    """
+    return _parse(data, name)[0]
+
+
+def _parse(data: bytes, name: str) -> tuple[onnx.ModelProto, tuple[str, ...], int]:
+    """The model, its kinds of operators, and how many numbers it holds."""
+    _check_bytes(data, name)
+    model: onnx.ModelProto = _import_onnx().ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError; its module differs between versions
+        raise _refusal(name, "it is no ONNX file, or a truncated one") from error
+    if not model.graph.node:
+        raise _refusal(name, "it is no ONNX file, or its graph is empty")
+    operators = _check_nodes(model, name)
+    return model, operators, _check_tensors(model, name)
 
 
 def brief(text: str, limit: int = 120) -> str:

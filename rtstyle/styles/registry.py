@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rtstyle.errors import UnknownStyle, UnsafeModel
 from rtstyle.styles.admission import EXPORT_HINT, admit, brief
+from rtstyle.styles.library import find_user_style, user_styles
 from rtstyle.styles.pack import load_pack, read_bounded, verify
 from rtstyle.styles.spec import PACK_FILE, SizeRule, StyleSpec
 
@@ -36,7 +37,7 @@ def is_bundled(spec: StyleSpec) -> bool:
 
 
 def find_style(name_or_path: str | Path) -> StyleSpec:
-    """The style meant by a bundled name, a pack folder or a bare ``.onnx`` file.
+    """The style meant by a bundled or imported name, a pack folder or a bare ``.onnx`` file.
 
     Raises UnknownStyle where there is no such thing, ModelError for a broken pack, UnsafeModel
     for a file that is no graph of the contract.
@@ -44,6 +45,8 @@ def find_style(name_or_path: str | Path) -> StyleSpec:
     asked = str(name_or_path)
     if asked in BUNDLED:
         return load_pack(PACKS / asked)
+    if (imported := find_user_style(asked)) is not None:
+        return imported
     path = Path(name_or_path)
     try:
         path.stat()
@@ -57,7 +60,8 @@ def find_style(name_or_path: str | Path) -> StyleSpec:
         return load_pack(path.parent)
     if path.suffix.lower() in CHECKPOINT_SUFFIXES:
         raise UnsafeModel(
-            f"{brief(path.name)} is a training checkpoint, not a style; {EXPORT_HINT}"
+            f"{brief(path.name)} is a training checkpoint, not a style; {EXPORT_HINT}, "
+            "or, if others trained it: rtstyle styles import FILE"
         )
     return _bare(path.absolute())
 
@@ -93,7 +97,8 @@ def _not_found(asked: str, path: Path) -> str:
     shown = brief(asked)
     if len(path.parts) > 1 or path.suffix:
         return f"no such style file or folder: {shown}; check the path"
-    near = difflib.get_close_matches(asked.lower(), BUNDLED, n=2, cutoff=0.5)
+    names = [*BUNDLED, *(spec.name for spec in user_styles().specs)]
+    near = difflib.get_close_matches(asked.lower(), names, n=2, cutoff=0.5)
     if near:
         return f"no style named {shown}; did you mean {' or '.join(near)}?"
     known = f"a bundled style ({', '.join(BUNDLED)}), " if BUNDLED else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "rtstyle"
-TORCH = ("nets", "export", "train")
+TORCH = ("nets", "export", "train", "importers")
 FLOOR = {
     "errors": 0,
     "types": 0,
@@ -20,6 +20,7 @@ FLOOR = {
     "backends": 2,
     "export": 2,
     "train": 3,
+    "importers": 3,
     "pipeline": 4,
     "cli": 5,
 }

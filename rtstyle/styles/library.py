@@ -1,0 +1,177 @@
+"""The user's own styles: packs in one folder, found by name like the bundled ones.
+
+The folder is ``RTSTYLE_STYLES`` where that is set, else ``rtstyle/styles`` in the place the system
+keeps an application's data in.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtstyle.errors import (
+    DiskFull,
+    ModelError,
+    OutputExists,
+    OutputNotWritable,
+    UnknownStyle,
+    UsageError,
+)
+from rtstyle.styles.admission import brief
+from rtstyle.styles.pack import load_pack, write_pack
+from rtstyle.styles.spec import NAME_PATTERN, PACK_FILE, SizeRule, StyleSpec
+
+FOLDER_VARIABLE = "RTSTYLE_STYLES"
+_ASIDE = "."
+"""Names beginning so are packs half written or half removed; no style's name can."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserStyles:
+    """What lies in the user's folder."""
+
+    specs: tuple[StyleSpec, ...]
+    """By name."""
+    broken: tuple[str, ...]
+    """Why a folder there is no style, one line each."""
+
+
+def user_folder() -> Path:
+    """Where imported styles lie; need not exist."""
+    if chosen := os.environ.get(FOLDER_VARIABLE):
+        return Path(chosen).absolute()
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "rtstyle" / "styles"
+
+
+def user_styles() -> UserStyles:
+    """Every pack in the user's folder; one that is broken hides no other."""
+    specs: list[StyleSpec] = []
+    broken: list[str] = []
+    try:
+        names = sorted(p.name for p in user_folder().iterdir() if NAME_PATTERN.fullmatch(p.name))
+    except OSError:
+        names = []
+    for name in names:
+        try:
+            if (spec := find_user_style(name)) is not None:
+                specs.append(spec)
+        except ModelError as error:
+            broken.append(f"{error}, or remove it: rtstyle styles remove {name}")
+    return UserStyles(tuple(specs), tuple(broken))
+
+
+def find_user_style(name: str) -> StyleSpec | None:
+    """The imported style of that name, None where there is none; ModelError where it is broken."""
+    if not NAME_PATTERN.fullmatch(name) or not (user_folder() / name / PACK_FILE).is_file():
+        return None
+    spec = load_pack(user_folder() / name)
+    if spec.name != name:
+        raise ModelError(f"the imported style {name} calls itself {spec.name}; import it again")
+    return spec
+
+
+def check_new_name(name: str, *, taken: tuple[str, ...], overwrite: bool) -> None:
+    """Raise UsageError for no name or a bundled style's, OutputExists for one in use."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(
+            f"{brief(name)!r} is no name of a style: use a-z, 0-9, - and _, at most 64 of them"
+        )
+    if name in taken:
+        raise UsageError(f"{name} is a bundled style; choose another name with --as")
+    if (user_folder() / name).exists() and not overwrite:
+        raise OutputExists(
+            f"there is an imported style {name} already; choose another name with --as, "
+            "or give --overwrite"
+        )
+
+
+def install(
+    name: str,
+    *,
+    model: bytes,
+    title: str,
+    family: str,
+    size_rule: SizeRule,
+    licence: str,
+    source: str,
+    measured: dict[str, float],
+    overwrite: bool = False,
+) -> StyleSpec:
+    """Put a pack into the user's folder under ``name``, whole or not at all.
+
+    Raises what ``write_pack`` raises, OutputExists where the name is in use unless ``overwrite``.
+    """
+    root = user_folder()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}import-", dir=root))
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    try:
+        write_pack(
+            aside / name,
+            model=model,
+            name=name,
+            title=title,
+            family=family,
+            size_rule=size_rule,
+            licence=licence,
+            source=source,
+            measured=measured,
+        )
+        try:
+            if overwrite and (root / name).exists():
+                (root / name).rename(aside / "old")
+            (aside / name).rename(root / name)
+        except OSError as error:
+            if (aside / "old").exists() and not (root / name).exists():
+                (aside / "old").rename(root / name)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise OutputExists(
+                    f"there is an imported style {name} already; choose another name with --as"
+                ) from error
+            raise _unwritable(root, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return load_pack(root / name)
+
+
+def remove(name: str) -> Path:
+    """Delete the imported style ``name``, broken or not; returns where it lay.
+
+    Raises UnknownStyle where there is none, OutputNotWritable where it cannot be deleted.
+    """
+    root = user_folder()
+    folder = root / name
+    if not NAME_PATTERN.fullmatch(name) or not folder.is_dir() or folder.is_symlink():
+        raise UnknownStyle(f"no imported style named {brief(name)}; see rtstyle styles list")
+    try:
+        # Renamed first, so that the name is gone at once, whatever interrupts the deleting.
+        aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}remove-", dir=root))
+        folder.rename(aside / name)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> DiskFull | OutputNotWritable:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no room left in {folder}; free some and retry")
+    reason = error.strerror or type(error).__name__
+    return OutputNotWritable(
+        f"the styles folder {folder} cannot be written ({reason}); check its rights, or choose "
+        f"another with the variable {FOLDER_VARIABLE}"
+    )
