@@ -1,4 +1,4 @@
-"""``rtstyle styles``: list, show, sheet."""
+"""``rtstyle styles``: list, show, sheet, pull."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.pull import pull
 from rtstyle.cli.sample import Scene
 from rtstyle.cli.sheet import Cell, draw_sheet
 from rtstyle.errors import UsageError
@@ -34,6 +35,9 @@ def styles() -> None:
     Wherever a style is asked for, a name from 'rtstyle styles list', a folder that 'rtstyle
     train' or 'rtstyle export' made, or an ONNX file will do.
     """
+
+
+styles.add_command(pull)
 
 
 @styles.command("list", short_help="The bundled styles as a table.")
