@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rtstyle.errors import UsageError
 from rtstyle.styles.catalogue import CATALOGUE, CatalogueEntry, find_entry
 from rtstyle.styles.download import Fetched, fetch
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
 
 IMPORTER: Callable[[Path, CatalogueEntry], str] | None = None
 """Makes a style of the fetched file and returns the line that says so; the one place where
@@ -88,12 +93,13 @@ def _ask(entry: CatalogueEntry) -> None:
 def _fetch(entry: CatalogueEntry) -> Fetched:
     if not sys.stderr.isatty():
         return fetch(entry)
-    with click.progressbar(
-        length=entry.bytes, label=entry.file, file=sys.stderr, show_pos=False
-    ) as bar:
+    with ExitStack() as stack:
+        bars: list[ProgressBar[int]] = []
 
         def show(there: int, whole: int) -> None:
-            del whole
-            bar.update(there - bar.pos)
+            if not bars:  # a file that is there already needs none
+                bar = click.progressbar(length=whole, label=entry.file, file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            bars[0].update(there - bars[0].pos)
 
         return fetch(entry, progress=show)

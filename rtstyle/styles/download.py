@@ -155,7 +155,10 @@ def _transfer(
 def _failure(
     entry: CatalogueEntry, problems: dict[str, str], part: Path, mismatch: bool
 ) -> ModelError:
-    said = "; ".join(f"{host}: {problem}" for host, problem in problems.items())
+    hosts: dict[str, list[str]] = {}
+    for host, problem in problems.items():
+        hosts.setdefault(problem, []).append(host)
+    said = "; ".join(f"{' and '.join(names)}: {problem}" for problem, names in hosts.items())
     if mismatch:
         return HashMismatch(
             f"{entry.file} was fetched and deleted, for it is not the file that the catalogue "
