@@ -145,9 +145,9 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
         title="Face Portrait v2",
         file="face_paint_512_v2_0.onnx",
         bytes=8_594_990,
-        # Two projects that know nothing of each other pin this hash for this file of
-        # huggingface.co/akhaliq/AnimeGANv2-ONNX in their sources, one with length and commit
-        # (980ee341c8a3b45ae59bb10072a4f0383d96811a), one with the licence's history.
+        # github.com/sap-tutorials/tutorials-ims, scripts/vendor-animegan.mjs at
+        # b5c4eb8d1d8049aa8c2c23717a85a06b03a81663, pins this hash for this file and says how it
+        # stands with the licence. Another project pins the same, with the length and this commit.
         digest=Digest("sha256", "1381b17ed988e14a1f3cf8954d88073c0884ff4b70128ebe599f0d6021bca63e"),
         addresses=(
             "https://huggingface.co/akhaliq/AnimeGANv2-ONNX/resolve/"
