@@ -15,6 +15,7 @@ RtstyleError                    1
 ├── ModelError                  5   the style must change
 │   ├── UnknownStyle
 │   ├── HashMismatch
+│   ├── DownloadFailed
 │   └── UnsafeModel
 ├── BackendError                6   the installation or the device must change
 │   ├── BackendUnavailable
@@ -102,6 +103,10 @@ class UnknownStyle(ModelError):
 
 class HashMismatch(ModelError):
     """The model file is not the one its pack describes."""
+
+
+class DownloadFailed(ModelError):
+    """A style could not be fetched: no network, or a server that sends no such file."""
 
 
 class UnsafeModel(ModelError):

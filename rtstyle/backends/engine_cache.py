@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rtstyle.styles.folders import user_cache_folder
+
 KEPT = 48
 """Engines in the folder; of more, those used longest ago go."""
 
@@ -133,17 +135,7 @@ def cache_folder() -> Path:
 
     XDG_CACHE_HOME counts everywhere where it is an absolute path.
     """
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    if named and Path(named).is_absolute():
-        base = Path(named)
-    elif sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        base = Path(local) if local else Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path.home() / ".cache"
-    return base / "rtstyle" / "engines"
+    return user_cache_folder() / "engines"
 
 
 def _private_folder(folder: Path) -> None:

@@ -20,6 +20,7 @@ SAMPLE_RATE = Fraction(25)
 SAMPLE_SECONDS = 4
 SOUND_RATE = 48000
 
+_PICTURE_SECONDS = 1.2
 _OVERSAMPLING = 2
 _SEED = 1831
 # A pentatonic tune cannot sound wrong: semitones above the tonic, and its beat of 0.25 s.
@@ -137,3 +138,8 @@ def sample_sound(seconds: float = SAMPLE_SECONDS) -> npt.NDArray[np.float32]:
     loudest = max(float(np.abs(tune).max()), 1e-9)
     faded: npt.NDArray[np.float32] = (tune * (0.35 / loudest) * fade[:, None]).astype(np.float32)
     return faded
+
+
+def sample_picture() -> Pixels:
+    """The picture a sheet shows styles on by default: a face before a landscape."""
+    return Scene(Size(720, 480), close_up=True).frame(_PICTURE_SECONDS)

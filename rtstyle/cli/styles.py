@@ -1,4 +1,4 @@
-"""``rtstyle styles``: list, show, sheet, import, remove."""
+"""``rtstyle styles``: list, show, sheet, import, pull, remove."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from rtstyle.cli.sample import Scene
+from rtstyle.cli.pull import pull
+from rtstyle.cli.sample import sample_picture
 from rtstyle.cli.sheet import Cell, draw_sheet
 from rtstyle.errors import UsageError
 from rtstyle.media import check_image_output, read_image, write_image
@@ -24,7 +25,6 @@ _MEASURED = {
     "psnr_bf16_db": ("bf16 against float32", "{:.1f} dB"),
     "psnr_fp16_db": ("fp16 against float32", "{:.1f} dB"),
 }
-_SHEET_SECONDS = 1.2
 _RANGES = ("0..1", "-1..1", "0..255", "imagenet")
 """Of rtstyle.importers.hints, which is imported only to import."""
 
@@ -36,6 +36,9 @@ def styles() -> None:
     Wherever a style is asked for, a name from 'rtstyle styles list', a folder that 'rtstyle
     train' or 'rtstyle export' made, or an ONNX file will do.
     """
+
+
+styles.add_command(pull)
 
 
 @styles.command("list", short_help="The styles there are, as a table.")
@@ -173,11 +176,6 @@ def sheet(
     cells += stylized_cells(specs, source)
     write_image(output, draw_sheet(cells, columns=columns), overwrite=overwrite)
     click.echo(f"{len(specs)} styles -> {output}")
-
-
-def sample_picture() -> Pixels:
-    """The picture a sheet shows styles on by default: a face before a landscape."""
-    return Scene(Size(720, 480), close_up=True).frame(_SHEET_SECONDS)
 
 
 def stylized_cells(specs: Sequence[StyleSpec], source: Pixels) -> Iterator[Cell]:
