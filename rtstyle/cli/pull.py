@@ -19,6 +19,7 @@ from rtstyle.styles.download import Fetched, fetch
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
+
 def _install(file: Path, entry: CatalogueEntry) -> str:
     """Make a style of the fetched file, and say so in a line."""
     from rtstyle.importers import import_style

@@ -17,7 +17,7 @@ from rtstyle.errors import UsageError
 from rtstyle.media import check_image_output, read_image, write_image
 from rtstyle.pipeline import open_stylizer
 from rtstyle.styles import StyleSpec, bundled_styles, find_style, remove, user_styles
-from rtstyle.types import Pixels, Size
+from rtstyle.types import Pixels
 
 _MEASURED = {
     "gmac_640x360": ("cost at 640x360", "{:.1f} G multiply-accumulates a frame"),

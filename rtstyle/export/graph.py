@@ -14,6 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from rtstyle.export.rewrite import spelled_out
 from rtstyle.styles import SizeRule
 
 OPSET = 20
@@ -54,7 +55,7 @@ def to_onnx(net: nn.Module, rule: SizeRule) -> bytes:
             # The exporter's own deprecations and its advice on dynamic axes; we can mend neither.
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                ByteGraph(net).eval(),
+                ByteGraph(spelled_out(net)).eval(),
                 (frame,),
                 dynamo=True,
                 opset_version=OPSET,
@@ -107,10 +108,13 @@ def multiply_accumulates(net: nn.Module, height: int, width: int) -> int:
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
-        assert isinstance(module, nn.Conv2d)
-        total += output[0].numel() * module.weight[0].numel()
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        # A transposed one spreads what comes in, where others gather for what goes out.
+        places = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+        total += places[0].numel() * module.weight[0].numel()
 
-    hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    kinds = nn.Conv2d | nn.ConvTranspose2d
+    hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, kinds)]
     try:
         net(torch.zeros(1, 3, height, width))
     finally:

@@ -17,7 +17,7 @@ PACK_FORMAT = 1
 PACK_FILE = "style.json"
 MODEL_FILE = "model.onnx"
 MAX_MODEL_BYTES = 64 * 2**20
-FAMILIES = ("johnson", "animegan", "foreign")
+FAMILIES = ("johnson", "animegan", "cartoongan", "foreign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class StyleSpec:
     title: str
     """For people: "The Great Wave"."""
     family: str
-    """``johnson``, ``animegan``, ``foreign``."""
+    """``johnson``, ``animegan``, ``cartoongan``, ``foreign``."""
     file: Path
     """The ONNX file, absolute."""
     sha256: str | None
