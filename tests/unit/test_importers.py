@@ -174,6 +174,15 @@ def absurd() -> bytes:
     return bytes(foreign("0..1", shape=[1, 3, 10**6, 10**6]).SerializeToString())
 
 
+def growing() -> bytes:
+    """Asks for 400 GB on its way."""
+    model = foreign("0..1")
+    shape = numpy_helper.from_array(np.array([100_000_000_000, 1], np.int64), "vast")
+    model.graph.initializer.append(shape)
+    model.graph.node.insert(0, helper.make_node("ConstantOfShape", ["vast"], ["zeros"]))
+    return bytes(model.SerializeToString())
+
+
 class _Bomb:
     def __reduce__(self) -> tuple[object, tuple[str, str]]:
         return open, ("canary", "w")
@@ -191,6 +200,7 @@ BAD = {
     "custom.onnx": custom,
     "huge.onnx": huge,
     "absurd.onnx": absurd,
+    "growing.onnx": growing,
     "rank.onnx": lambda: bytes(foreign("0..1", shape=[3, "h", "w"]).SerializeToString()),
     "channels.onnx": lambda: bytes(foreign("0..1", shape=[1, 7, 9, 9]).SerializeToString()),
     "cut.onnx": lambda: bytes(foreign("0..1").SerializeToString())[:120],
@@ -216,6 +226,7 @@ def test_bad_files_are_refused_in_one_line_with_nothing_left(
     assert result.exit_code == 5, result.output
     assert len(result.output.splitlines()) == 1
     assert name in result.output
+    assert "weights_only" not in result.output
     assert left(folder) == []
     assert not (tmp_path / "canary").exists()
 
