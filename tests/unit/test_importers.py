@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +194,7 @@ def saved(state: object) -> bytes:
     return stream.getvalue()
 
 
-BAD = {
+BAD: dict[str, Callable[[], bytes]] = {
     "two.onnx": two_inputs,
     "external.onnx": external,
     "custom.onnx": custom,
@@ -208,7 +208,7 @@ BAD = {
     "bomb.pth": lambda: saved(_Bomb()),
     "old-bomb.pth": lambda: pickle.dumps(_Bomb()),
     "bomb.npz": lambda: pickle.dumps(_Bomb()),
-    "other.pth": lambda: saved(torch.nn.Conv2d(3, 3, 3).state_dict()),
+    "other.pth": lambda: saved({"weight": torch.ones(3, 3, 3, 3)}),
     "list.pth": lambda: saved([1, 2]),
     "cut.pth": lambda: saved(TransformerNet(4).state_dict())[:2000],
     "wrong.pth": lambda: saved({**TransformerNet(4).state_dict(), "in1.weight": torch.ones(7)}),
