@@ -146,10 +146,10 @@ def _read(data: bytes, name: str) -> dict[str, Tensor]:
                 warnings.simplefilter("ignore")  # about archives of TorchScript, refused below
                 state = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = " ".join(str(error).split())[:100]
+        # The loaders' own words advise to switch their protection off.
         raise UnsafeModel(
-            f"{name} is refused: expected plain tensors (.pth, .pt, .safetensors, .npz), found "
-            f"what cannot be read as such ({type(error).__name__}: {reason})"
+            f"{name} is refused: expected a file of plain tensors (.pth, .pt, .safetensors, .npz), "
+            f"found a damaged one, or one that holds other things ({type(error).__name__})"
         ) from error
     if isinstance(state, dict):
         inner = next((state[k] for k in _WRAPPERS if isinstance(state.get(k), dict)), None)

@@ -85,24 +85,32 @@ def probe(foreign: ForeignGraph, hints: Hints, picture: Pixels, name: str) -> Pr
         raise UnsafeModel(f"{name} is refused: it takes no picture of up to 256 pixels a side")
     rule = SizeRule(minimum=_up(minimum, multiple)[0], multiple_of=multiple)
     height, width = (-(-side // multiple) * multiple for side in _BASE)
-    small: Pixels = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    small = _resized(picture, width, height)
     convention = _convention(run, hints, layout, small, foreign, name)
     twice = run(np.stack([normalised(small, convention)] * 2), layout)
     return Probe(convention, rule, twice is not None and len(twice) == 2)
+
+
+def _resized(picture: Pixels, width: int, height: int) -> Pixels:
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return resized.astype(np.uint8, copy=False)
 
 
 def normalised(picture: Pixels, convention: Convention) -> Floats:
     """``(H, W, 3)`` bytes as the net wants its values, still rows first."""
     scale, offset = affine(convention.range, convention.order)
     turned = picture if convention.order == "rgb" else picture[..., ::-1]
-    values: Floats = turned.astype(np.float32) * np.float32(scale) + np.float32(offset)
+    values: Floats = turned.astype(np.float32) * np.array(scale, np.float32) + np.array(
+        offset, np.float32
+    )
     return values
 
 
 def painted(values: Floats, convention: Convention) -> Floats:
     """What the net gave, rows first, as RGB of 0 to 255, neither clamped nor rounded."""
     scale, offset = affine(convention.output_range, convention.order)
-    bright: Floats = (values - np.float32(offset)) * np.float32([1 / s for s in scale])
+    steps = np.array([1 / s for s in scale], np.float32)
+    bright: Floats = (values - np.array(offset, np.float32)) * steps
     return bright if convention.order == "rgb" else bright[..., ::-1]
 
 
@@ -134,7 +142,7 @@ def _up(side: int, multiple: int) -> tuple[int, int]:
 
 
 def _layout(run: _Runner, picture: Pixels, name: str) -> str:
-    shown: Pixels = cv2.resize(picture, _BASE[::-1], interpolation=cv2.INTER_AREA)
+    shown = _resized(picture, *_BASE[::-1])
     for layout in LAYOUTS:
         got = run((shown / np.float32(255))[None].astype(np.float32), layout)
         if got is not None and got.shape[-1] == 3:

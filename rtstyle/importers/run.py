@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import onnx
 
-from rtstyle.errors import ModelError, UsageError
-from rtstyle.importers.hints import Hints
+from rtstyle.errors import ModelError, UnsafeModel, UsageError
+from rtstyle.importers.hints import LAYOUTS, Convention, Hints
 from rtstyle.importers.probe import normalised, open_session, painted, probe
-from rtstyle.importers.wrap import read_graph, wrap
+from rtstyle.importers.wrap import ForeignGraph, read_graph, wrap
 from rtstyle.styles import SizeRule, StyleSpec, admit, check_new_name, install, read_bounded
 from rtstyle.styles.registry import BUNDLED
 from rtstyle.types import Pixels, Size
@@ -120,6 +120,7 @@ def _parity_picture(picture: Pixels, rule: SizeRule) -> Pixels:
 
 def _from_onnx(data: bytes, name: str, hints: Hints, picture: Pixels) -> Converted:
     foreign = read_graph(data, name)
+    _admit_before_running(foreign, hints, name)
     found = probe(foreign, hints, picture, name)
     model = wrap(foreign, found.convention, found.rule).SerializeToString()
     admit(model, name=name)
@@ -139,6 +140,20 @@ def _from_onnx(data: bytes, name: str, hints: Hints, picture: Pixels) -> Convert
     return Converted(
         model, f"ONNX, {found.convention}", "foreign", found.rule, difference, tuple(notes)
     )
+
+
+def _admit_before_running(foreign: ForeignGraph, hints: Hints, name: str) -> None:
+    """Refuse what would fill the memory before it is run for the first time."""
+    known = hints.layout or foreign.layout
+    layouts = (known,) if known else LAYOUTS
+    for layout in layouts:
+        guess = Convention(layout, "0..1", "0..1", "rgb")
+        try:
+            admit(wrap(foreign, guess).SerializeToString(), name=name)
+            return
+        except UnsafeModel:
+            if layout == layouts[-1]:
+                raise
 
 
 def compare(model: bytes, picture: Pixels, expected: Pixels) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
@@ -85,7 +86,7 @@ def wrap(
     graph = model.graph
     into, behind = affine(convention.range, convention.order)
     scale, offset = affine(convention.output_range, convention.order)
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "in_scale": np.array(into, np.float32),
         "in_offset": np.array(behind, np.float32),
         "out_offset": np.array(offset, np.float32),
@@ -125,7 +126,7 @@ def wrap(
     del graph.input[:]
     del graph.output[:]
     del graph.value_info[:]
-    shape = ["batch", "height", "width", 3]
+    shape: list[str | int | None] = ["batch", "height", "width", 3]
     graph.input.append(helper.make_tensor_value_info("frame", TensorProto.UINT8, shape))
     graph.input.extend(kept)
     graph.output.append(helper.make_tensor_value_info("stylized", TensorProto.UINT8, shape))

@@ -44,7 +44,8 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu(self.in1(self.conv1(x)))
-        return x + self.in2(self.conv2(y))
+        changed: Tensor = self.in2(self.conv2(y))
+        return x + changed
 
 
 class TransformerNet(nn.Module):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rtstyle.backends import load_stylizer
 from rtstyle.cli.main import main
-from rtstyle.cli.styles import sample_picture
+from rtstyle.cli.sample import sample_picture
 from rtstyle.nets.foreign import LengstromNet, TransformerNet
 from rtstyle.styles import find_style, user_folder, user_styles
 from rtstyle.types import Pixels
@@ -174,6 +174,15 @@ def absurd() -> bytes:
     return bytes(foreign("0..1", shape=[1, 3, 10**6, 10**6]).SerializeToString())
 
 
+def growing() -> bytes:
+    """Asks for 400 GB on its way."""
+    model = foreign("0..1")
+    shape = numpy_helper.from_array(np.array([100_000_000_000, 1], np.int64), "vast")
+    model.graph.initializer.append(shape)
+    model.graph.node.insert(0, helper.make_node("ConstantOfShape", ["vast"], ["zeros"]))
+    return bytes(model.SerializeToString())
+
+
 class _Bomb:
     def __reduce__(self) -> tuple[object, tuple[str, str]]:
         return open, ("canary", "w")
@@ -185,12 +194,13 @@ def saved(state: object) -> bytes:
     return stream.getvalue()
 
 
-BAD = {
+BAD: dict[str, Callable[[], bytes]] = {
     "two.onnx": two_inputs,
     "external.onnx": external,
     "custom.onnx": custom,
     "huge.onnx": huge,
     "absurd.onnx": absurd,
+    "growing.onnx": growing,
     "rank.onnx": lambda: bytes(foreign("0..1", shape=[3, "h", "w"]).SerializeToString()),
     "channels.onnx": lambda: bytes(foreign("0..1", shape=[1, 7, 9, 9]).SerializeToString()),
     "cut.onnx": lambda: bytes(foreign("0..1").SerializeToString())[:120],
@@ -198,7 +208,7 @@ BAD = {
     "bomb.pth": lambda: saved(_Bomb()),
     "old-bomb.pth": lambda: pickle.dumps(_Bomb()),
     "bomb.npz": lambda: pickle.dumps(_Bomb()),
-    "other.pth": lambda: saved(torch.nn.Conv2d(3, 3, 3).state_dict()),
+    "other.pth": lambda: saved({"weight": torch.ones(3, 3, 3, 3)}),
     "list.pth": lambda: saved([1, 2]),
     "cut.pth": lambda: saved(TransformerNet(4).state_dict())[:2000],
     "wrong.pth": lambda: saved({**TransformerNet(4).state_dict(), "in1.weight": torch.ones(7)}),
@@ -216,6 +226,7 @@ def test_bad_files_are_refused_in_one_line_with_nothing_left(
     assert result.exit_code == 5, result.output
     assert len(result.output.splitlines()) == 1
     assert name in result.output
+    assert "weights_only" not in result.output
     assert left(folder) == []
     assert not (tmp_path / "canary").exists()
 
