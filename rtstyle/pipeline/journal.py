@@ -51,8 +51,6 @@ class Segment:
     """How many frames it has, when they are shown, and what must be found in the file."""
     next: Mark
     """The place where reading for the segment behind it begins."""
-    final: bool
-    """Whether nothing of the source follows."""
 
 
 class Journal:
@@ -173,7 +171,6 @@ class Journal:
             "facts": segment.facts.to_json(),
             "offsets": None if segment.file.offsets is None else list(segment.file.offsets),
             "next": segment.next.to_json(),
-            "final": segment.final,
         }
         try:
             self._write(f"{segment.index:06}.json", record)
@@ -271,7 +268,6 @@ def _segment(record: Mapping[str, Any], file: SegmentFile, joined: Path) -> Segm
             crc32=int(facts["crc32"]),
         ),
         next=Mark.from_json(record["next"]),
-        final=bool(record["final"]),
     )
 
 

@@ -96,12 +96,12 @@ class SegmentSink:
         self._writer.write(frame)
         self._frames += 1
         if self._writer.frames == self._marks.every:
-            self._note(self._finished(), self._marks.take(self._frames), final=False)
+            self._note(self._finished(), self._marks.take(self._frames))
 
     def end(self) -> None:
         """The source has ended: what is begun is the last segment."""
         if self._writer is not None:
-            self._note(self._finished(), self._marks.last(), final=True)
+            self._note(self._finished(), self._marks.last())
 
     def cut(self) -> tuple[SegmentFile, SegmentFacts] | None:
         """The run ends early: finish what is begun, which no journal notes; None for nothing."""
@@ -131,7 +131,7 @@ class SegmentSink:
         writer, self._writer = self._writer, None
         return writer.finish()
 
-    def _note(self, facts: SegmentFacts, following: Mark, *, final: bool) -> None:
+    def _note(self, facts: SegmentFacts, following: Mark) -> None:
         index = len(self._journal.done)
         self._journal.add(
             Segment(
@@ -141,7 +141,6 @@ class SegmentSink:
                 warm_up=self._marks.warm_up if index else 0,
                 facts=facts,
                 next=following,
-                final=final,
             )
         )
         self._after = following

@@ -78,7 +78,8 @@ class Work:
         """``checking`` hears how many pictures of the finished film were checked, and of how many.
 
         Raises OutputExists where an earlier run's segments would be lost, OutputError where
-        another run writes the same output, and what open_video raises."""
+        another run writes the same output, and what open_video raises.
+        """
         self._source, self._output, self._options = source, output, options
         self._muxer = muxer_of(output)
         self._start, self._end, self._limits = start, end, limits
