@@ -20,6 +20,7 @@ from rtstyle.train import (
     AnimeTraining,
     DistilTrainer,
     DistilTraining,
+    Grade,
     JohnsonTrainer,
     JohnsonTraining,
     Trainer,
@@ -75,6 +76,8 @@ class Recipe:
             for key in _ASSETS:
                 if key in settings:
                     settings[key] = assets / settings[key]
+            if "grade" in settings:
+                settings["grade"] = _grade(settings["grade"])
             if taught_by is not None:
                 settings["teacher"] = folder / taught_by
             if kind != "johnson":
@@ -86,6 +89,11 @@ class Recipe:
             found.append(training(output=output, initial=initial, device=device, **settings))
             initial = output
         return found
+
+
+def _grade(table: dict[str, Any]) -> Grade:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    return Grade(**values)
 
 
 def trainer_of(settings: Training) -> Trainer:

@@ -27,6 +27,11 @@ _photos = click.option(
     required=True,
     help="A folder of varied photos, better 1000 than 100; a few are held aside for checks.",
 )
+_photo_limit = click.option(
+    "--photo-limit",
+    type=click.IntRange(1),
+    help="The most photos to train on: each costs one picture of the teacher.  [default: all]",
+)
 _features = click.option(
     "--features",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -34,6 +39,13 @@ _features = click.option(
     help="VGG weights: vgg19_16x.safetensors (quick), or torchvision's vgg19-dcbb9e9d.pth.",
 )
 _net = options(
+    click.option(
+        "--net",
+        type=click.Choice(["animegan", "fast"]),
+        default="animegan",
+        show_default=True,
+        help="The paper's generator, or one at a tenth of its cost.",
+    ),
     click.option(
         "--width",
         type=click.IntRange(4, 128),
@@ -47,13 +59,6 @@ _net = options(
         default=4,
         show_default=True,
         help="Inverted residual blocks.",
-    ),
-    click.option(
-        "--fold",
-        type=click.IntRange(1, 4),
-        default=1,
-        show_default=True,
-        help="Work on as many times fewer rows and columns: 2 is four times as fast.",
     ),
     click.option("--initial", type=_PATH, help="Start from this checkpoint of the same shape."),
     click.option("--seed", type=int, default=0, show_default=True),
@@ -73,6 +78,31 @@ _teaching = options(
         "[default: OUTPUT/teacher]",
     ),
 )
+
+
+_grading = options(
+    click.option(
+        "--saturation", type=float, default=1.0, show_default=True, help="Of the colours to learn."
+    ),
+    click.option(
+        "--contrast", type=float, default=0.0, show_default=True, help="Added in the middle greys."
+    ),
+    click.option(
+        "--shadows",
+        type=(float, float, float),
+        default=(0.0, 0.0, 0.0),
+        metavar="R G B",
+        help="Added to what is dark, of 1.",
+    ),
+    click.option(
+        "--lights",
+        type=(float, float, float),
+        default=(0.0, 0.0, 0.0),
+        metavar="R G B",
+        help="Added to what is light, of 1.",
+    ),
+)
+_GRADING = ("saturation", "contrast", "shadows", "lights")
 
 
 def _weights(**defaults: float) -> Callable[..., Any]:
@@ -96,14 +126,29 @@ def _weights(**defaults: float) -> Callable[..., Any]:
     help="CartoonGAN weights, or a checkpoint of `rtstyle train`.",
 )
 @_photos
+@_photo_limit
 @_features
 @output_option
 @_net
+@click.option(
+    "--skip/--no-skip",
+    default=True,
+    show_default=True,
+    help="Add the photo to what the net draws: learns sooner, and keeps faces.",
+)
 @click.option("--iterations", type=click.IntRange(1), default=8000, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--size", type=int, default=288, show_default=True, help="Short side of pictures.")
-@click.option("--rate", type=float, default=2e-3, show_default=True, help="Learning rate.")
+@click.option(
+    "--crop",
+    type=int,
+    default=192,
+    show_default=True,
+    help="Side of the squares cut from them; 0 for whole pictures.",
+)
+@click.option("--rate", type=float, default=1e-2, show_default=True, help="Learning rate.")
 @_teaching
+@_grading
 @_weights(pixels=1.0, detail=2.0, features=0.2)
 @compile_option
 @machine_options
@@ -116,11 +161,18 @@ def distil(
     **given: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Teach a generator another net's pictures; ends with OUTPUT/pack, a style ready to run."""
-    from rtstyle.train import DistilTrainer, DistilTraining, resolve_device, resolve_precision
+    from rtstyle.train import (
+        DistilTrainer,
+        DistilTraining,
+        Grade,
+        resolve_device,
+        resolve_precision,
+    )
 
     given["device"] = resolve_device(given["device"])
     given["precision"] = resolve_precision(given["precision"], given["device"])
-    settings = DistilTraining(**given)
+    grade = Grade(**{key: given.pop(key) for key in _GRADING})
+    settings = DistilTraining(grade=grade, **given)
     name = name or name_from(settings.teacher)
     trainer = DistilTrainer(settings)
     _announce(settings.width, len(trainer.photos.train), given, trainer.iteration)
@@ -141,9 +193,16 @@ def distil(
     "are the anime.",
 )
 @_photos
+@_photo_limit
 @_features
 @output_option
 @_net
+@click.option(
+    "--skip/--no-skip",
+    default=False,
+    show_default=True,
+    help="Add the photo to what the net draws; the published net does not.",
+)
 @click.option(
     "--pretraining",
     type=click.IntRange(0),
@@ -158,6 +217,7 @@ def distil(
 @click.option("--discriminator-width", type=click.IntRange(2), default=64, show_default=True)
 @_weights(adversarial=300.0, content=1.5, style=3.0, colour=10.0, variation=2.0)
 @_teaching
+@_grading
 @machine_options
 @card_options
 def animegan(
@@ -169,13 +229,20 @@ def animegan(
     **given: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Train AnimeGANv2 on photos and anime; ends with OUTPUT/pack, a style ready to run."""
-    from rtstyle.train import AnimeTrainer, AnimeTraining, resolve_device, resolve_precision
+    from rtstyle.train import (
+        AnimeTrainer,
+        AnimeTraining,
+        Grade,
+        resolve_device,
+        resolve_precision,
+    )
 
     given["device"] = resolve_device(given["device"])
     given["precision"] = resolve_precision(given["precision"], given["device"])
     if pretraining is None:
         pretraining = AnimeTraining.default_pretraining(given["initial"])
-    settings = AnimeTraining(pretraining=pretraining, **given)
+    grade = Grade(**{key: given.pop(key) for key in _GRADING})
+    settings = AnimeTraining(grade=grade, pretraining=pretraining, **given)
     origin = settings.anime or settings.teacher
     assert origin is not None, "the settings refuse a run without either"
     name = name or name_from(origin)

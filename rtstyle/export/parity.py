@@ -17,6 +17,8 @@ from rtstyle.types import Pixels
 
 MAX_DIFFERENCE = 1
 """Of 255, at float32: two roundings of the same real number may fall apart by one."""
+EQUAL_DB = 100.0
+"""What equal pictures have: a card holds finite numbers only."""
 MIN_PSNR_DB = 40.0
 """At reduced precision: below it, differences can be seen in flat areas."""
 
@@ -56,9 +58,9 @@ class Parity:
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB; inf where they are equal."""
+    """Peak signal-to-noise ratio of two uint8 pictures in dB, at most EQUAL_DB."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+    return EQUAL_DB if error == 0 else min(EQUAL_DB, 10 * math.log10(255**2 / error))
 
 
 @torch.no_grad()

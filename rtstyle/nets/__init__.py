@@ -1,5 +1,6 @@
 """Torch modules: the nets that are trained and the losses that train them."""
 
+from rtstyle.nets.anime_fast import FastAnimeGenerator
 from rtstyle.nets.animegan import AnimeDiscriminator, AnimeGenerator
 from rtstyle.nets.cartoongan import CartoonGenerator, load_cartoongan
 from rtstyle.nets.johnson import JohnsonNet
@@ -13,6 +14,7 @@ __all__ = [
     "AnimeGenerator",
     "CartoonGenerator",
     "ContentLoss",
+    "FastAnimeGenerator",
     "JohnsonNet",
     "StyleLoss",
     "TotalVariationLoss",

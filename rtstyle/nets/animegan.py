@@ -8,7 +8,8 @@ github.com/bryandlee/animegan2-pytorch (``model.py``), so that its checkpoints l
 Departures of version 2 from the paper: layer norm for instance norm, which keeps a picture's tone;
 Down-Conv and Up-Conv are a strided convolution and bilinear upsampling before one, where the paper
 adds up two branches; the depthwise separable convolution lives in the inverted residual block.
-Ours from both: ``width``, ``blocks`` and ``fold`` make cheaper nets of the same blocks.
+Ours from both: ``width`` and ``blocks`` make cheaper nets of the same blocks, and with ``skip`` the
+net draws the difference from the photo.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 SIZE_MULTIPLE = 4
-"""Two halvings; a net with ``fold`` needs ``fold`` times as much."""
+"""Two halvings."""
 SIZE_MINIMUM = 16
 """The 7x7 convolutions reflect 3 pixels, those at a quarter of the size 1."""
 SLOPE = 0.2
@@ -117,29 +118,39 @@ class AnimeGenerator(nn.Module):
 
     ``width`` is the channels of the first layer (32: the published net, 2.1 M parameters, 92.4 G
     multiply-accumulates at 640x360; 16: a quarter of that). ``blocks`` is the number of inverted
-    residual blocks. ``fold`` above 1 works on ``fold`` times fewer rows and columns: space to depth
-    in front, depth to space behind, ``fold`` squared times cheaper at the same width.
+    residual blocks.
 
     ``align_corners`` is how bilinear upsampling places its samples. False is the faster and the
     same at every place; checkpoints of the port were meant for True (its own default) where they
     come from torch.hub. No weight depends on it.
 
+    ``skip`` adds the photo to what the net draws, so that it has only lines, paint and grade to
+    learn: layer norm forgets a picture's tone, which the published net has to find again. A new net
+    with it gives the photo back.
+
     Raises ValueError for a shape that makes no net.
     """
 
+    size_multiple = SIZE_MULTIPLE
+    """Height and width must be multiples of this."""
+    size_minimum = SIZE_MINIMUM
+    """Height and width must be at least this."""
+
     def __init__(
-        self, width: int = 32, blocks: int = 4, *, fold: int = 1, align_corners: bool = False
+        self,
+        width: int = 32,
+        blocks: int = 4,
+        *,
+        align_corners: bool = False,
+        skip: bool = False,
     ) -> None:
         super().__init__()
-        if min(width, blocks, fold) < 1:
-            raise ValueError(
-                f"width, blocks and fold must be >= 1, got {width}, {blocks} and {fold}"
-            )
-        self.width, self.fold, self.align_corners = width, fold, align_corners
-        colours = 3 * fold**2
+        if min(width, blocks) < 1:
+            raise ValueError(f"width and blocks must be >= 1, got {width} and {blocks}")
+        self.width, self.align_corners, self.skip = width, align_corners, skip
         two, four, eight = 2 * width, 4 * width, 8 * width
         self.block_a = nn.Sequential(
-            ConvBlock(colours, width, 7), DownConv(width, two), ConvBlock(two, two)
+            ConvBlock(3, width, 7), DownConv(width, two), ConvBlock(two, two)
         )
         self.block_b = nn.Sequential(DownConv(two, four), ConvBlock(four, four))
         self.block_c = nn.Sequential(
@@ -156,39 +167,27 @@ class AnimeGenerator(nn.Module):
             ConvBlock(two, two),
             ConvBlock(two, width, 7),
         )
-        self.out_layer = nn.Sequential(nn.Conv2d(width, colours, 1, bias=False), nn.Tanh())
-        self.apply(_initialise)
+        self.out_layer = nn.Sequential(nn.Conv2d(width, 3, 1, bias=False), nn.Tanh())
+        self.apply(initialise)
+        if skip:
+            nn.init.zeros_(self.out_layer[0].weight)  # type: ignore[arg-type]
 
     @property
     def blocks(self) -> int:
         """Number of inverted residual blocks."""
         return len(self.block_c) - 2
 
-    @property
-    def size_multiple(self) -> int:
-        """Height and width must be multiples of this."""
-        return SIZE_MULTIPLE * self.fold
-
-    @property
-    def size_minimum(self) -> int:
-        """Height and width must be at least this."""
-        return SIZE_MINIMUM * self.fold
-
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, 3, H, W)`` RGB in [-1, 1] -> the same shape and range.
+        """``(N, 3, H, W)`` RGB in [-1, 1] -> the same shape and range; with ``skip`` not clamped.
 
         H and W must be multiples of ``size_multiple`` and at least ``size_minimum``.
         """
-        if self.fold > 1:
-            x = functional.pixel_unshuffle(x, self.fold)
-        x = self.block_c(self.block_b(self.block_a(x)))
-        x = self.out_layer(self.block_e(self.block_d(x)))
-        if self.fold > 1:
-            x = functional.pixel_shuffle(x, self.fold)
-        return x
+        coarse = self.block_c(self.block_b(self.block_a(x)))
+        drawn: Tensor = self.out_layer(self.block_e(self.block_d(coarse)))
+        return x + drawn if self.skip else drawn
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """As TensorFlow's ``variance_scaling_initializer``: normal, variance 2 over the inputs."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")

@@ -8,12 +8,14 @@ from rtstyle.train.edges import smooth_edges, smooth_folder
 from rtstyle.train.finish import checkpoint_pack
 from rtstyle.train.johnson import JohnsonTrainer, JohnsonTraining
 from rtstyle.train.loop import Trainer, TrainProgress
+from rtstyle.train.tone import Grade
 
 __all__ = [
     "AnimeTrainer",
     "AnimeTraining",
     "DistilTrainer",
     "DistilTraining",
+    "Grade",
     "JohnsonTrainer",
     "JohnsonTraining",
     "TrainProgress",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -50,6 +51,14 @@ class Weights(Protocol):
         """Of smoothness."""
 
 
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """A batch ``(N, 3, H, W)`` in [0, 1] as the generator sees it, and as its colours should be."""
+
+    shown: Tensor
+    graded: Tensor
+
+
 class AnimeLoss(nn.Module):
     """Content, style, colour, variation and adversarial loss (section 3.2, equation 3).
 
@@ -84,21 +93,21 @@ class AnimeLoss(nn.Module):
         return {"content": content, "total": self.settings.content_weight * content}
 
     def forward(
-        self, generated: Tensor, photos: Tensor, grey_anime: Tensor, logits: Tensor
+        self, generated: Tensor, photos: Photos, grey_anime: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
         """Pictures ``(N, 3, H, W)`` in [0, 1] and the discriminator's logits of ``generated`` ->
         the terms and their weighted ``total``.
         """
         settings = self.settings
         with torch.no_grad():
-            wanted, texture = self.taps(photos), self.taps(grey_anime)
+            wanted, texture = self.taps(photos.shown), self.taps(grey_anime)
         got = self.taps(generated)
         # A Gram matrix or a colour of bfloat16 has too few digits to be compared.
         with torch.autocast(generated.device.type, enabled=False):
             terms = {
                 "content": self.content(got, wanted),
                 "style": self.style(got, texture),
-                "colour": self.colour(generated, photos),
+                "colour": self.colour(generated, photos.graded),
                 "variation": self.variation(generated),
                 "adversarial": self.adversarial(logits),
             }

@@ -6,7 +6,7 @@ difference from the code: the discriminator's terms are unweighted, which Adam d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -20,11 +20,12 @@ from rtstyle.errors import UsageError
 from rtstyle.nets.anime_losses import DiscriminatorLoss, to_grey
 from rtstyle.nets.animegan import AnimeDiscriminator
 from rtstyle.train import checkpoint
-from rtstyle.train.anime_loss import AnimeLoss
+from rtstyle.train.anime_loss import AnimeLoss, Photos
 from rtstyle.train.anime_source import AnimeFolder, AnimeSource, DrawnAnime
 from rtstyle.train.data import PhotoSet, centre_crop, read_photo
 from rtstyle.train.edges import smooth_edges
 from rtstyle.train.generator import (
+    NetName,
     feature_net,
     fingerprint,
     generate,
@@ -34,6 +35,7 @@ from rtstyle.train.generator import (
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite
 from rtstyle.train.record import Samples, TrainingRecord
 from rtstyle.train.teacher import Teacher, Tone
+from rtstyle.train.tone import Grade
 from rtstyle.types import Pixels
 
 TERMS = ("content", "style", "colour", "variation", "adversarial", "discriminator", "total")
@@ -55,17 +57,21 @@ class AnimeTraining:
     """Folder of anime pictures."""
     teacher: Path | None = None
     """Generator whose pictures of the photos are the anime (see Teacher)."""
+    net: NetName = "animegan"
     width: int = 32
     blocks: int = 4
-    fold: int = 1
+    skip: bool = False
+    """Add the photo to what the net draws; the published net does not."""
     discriminator_width: int = 64
     pretraining: int = _PRETRAINING
     """Iterations of content alone; 0 where ``initial`` paints already."""
+    photo_limit: int | None = None
+    """The most photos to train on: each costs one picture of the teacher."""
     iterations: int = 10000
     """Adversarial iterations, after them."""
     batch: int = 4
     size: int = 256
-    """Height and width of the crops, a multiple of 4 times ``fold``."""
+    """Height and width of the crops, a multiple of 4."""
     pretraining_rate: float = 2e-4
     rate: float = 2e-5
     discriminator_rate: float = 4e-5
@@ -77,6 +83,8 @@ class AnimeTraining:
     layer: str = "conv4_4"
     tone: Tone = "photo"
     """Whose coarse colours a teacher's pictures have."""
+    grade: Grade = field(default_factory=Grade)
+    """Of a teacher's pictures, and of the photos whose colours are to be kept."""
     teacher_size: int = 288
     """Short side of the photos that a teacher is given, a multiple of 3."""
     precision: str = "fp32"
@@ -102,10 +110,12 @@ class AnimeTraining:
             raise UsageError(f"precision must be fp32 or bf16 in training, not {self.precision!r}")
         if self.tone not in get_args(Tone):
             raise UsageError(f"--tone must be one of {get_args(Tone)}, not {self.tone!r}")
-        if self.size % (4 * self.fold) or self.size < 64:
-            raise UsageError(f"--size must be a multiple of {4 * self.fold}, at least 64")
+        if self.size % 4 or self.size < 64:
+            raise UsageError("--size must be a multiple of 4, at least 64")
         if self.teacher_size % 3 or self.teacher_size < 48:
             raise UsageError("teacher_size must be a multiple of 3, at least 48")
+        if self.photo_limit is not None and self.photo_limit < 1:
+            raise UsageError("--photo-limit must be at least 1")
         if self.pretraining < 0 or self.iterations < 1 or self.batch < 1:
             raise UsageError("--iterations and --batch must be at least 1, --pretraining 0")
 
@@ -121,11 +131,9 @@ class AnimeTrainer(Trainer):
         device = settings.device
         settings.output.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.seed)
-        self.photos = PhotoSet.from_folder(settings.photos)
+        self.photos = PhotoSet.from_folder(settings.photos, limit=settings.photo_limit)
         self.anime = self._anime_source()
-        self.net = initial_generator(
-            settings.width, settings.blocks, settings.fold, settings.initial
-        )
+        self.net = initial_generator(settings)
         self.discriminator = AnimeDiscriminator(settings.discriminator_width)
         self.resumed = resumed_generator(self.net, settings.output, self._fingerprint)
         for net in (self.net, self.discriminator):
@@ -170,6 +178,7 @@ class AnimeTrainer(Trainer):
             settings.teacher,
             settings.cache or settings.output / "teacher",
             tone=settings.tone,
+            grade=settings.grade,
             device=settings.device,
             precision=settings.precision,
         )
@@ -208,7 +217,7 @@ class AnimeTrainer(Trainer):
                 logits: Tensor = self.discriminator(pictures * 2 - 1)
         return logits
 
-    def _batches(self, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _batches(self, iteration: int) -> tuple[Photos, Tensor, Tensor]:
         """Photos, anime and edge-smoothed anime for an adversarial iteration."""
         settings = self.settings
         anime = self.anime.batch(
@@ -218,12 +227,18 @@ class AnimeTrainer(Trainer):
         photos, device = self._photos(iteration), settings.device
         return photos, as_batch(anime, device), as_batch(smooth, device)
 
-    def _photos(self, iteration: int) -> Tensor:
+    def _photos(self, iteration: int) -> Photos:
         settings = self.settings
         pictures = self.photos.batch(
             iteration, size=settings.size, count=settings.batch, seed=settings.seed
         )
-        return as_batch(pictures, settings.device)
+        return self._graded(pictures)
+
+    def _graded(self, pictures: Pixels) -> Photos:
+        """uint8 ``(N, H, W, 3)`` RGB -> the batch in [0, 1]."""
+        device, grade = self.settings.device, self.settings.grade
+        shown = as_batch(pictures, device)
+        return Photos(shown, as_batch(grade(pictures), device) if grade.changes else shown)
 
     def step(self, iteration: int) -> dict[str, float]:
         """Train on the batch of ``iteration``, counted from 0 through both phases."""
@@ -235,7 +250,7 @@ class AnimeTrainer(Trainer):
         return self._adversarial(iteration)
 
     def _pretrain(self, iteration: int) -> dict[str, float]:
-        photos = self._photos(iteration)
+        photos = self._photos(iteration).shown
         with self._autocast():
             losses = self.loss.pretraining(generate(self.net, photos), photos)
         values = finite(losses, iteration)
@@ -247,7 +262,7 @@ class AnimeTrainer(Trainer):
         photos, anime, smooth = self._batches(iteration)
         grey = to_grey(anime)
         with self._autocast():
-            generated = generate(self.net, photos)
+            generated = generate(self.net, photos.shown)
         shown = torch.cat([anime, generated.detach(), grey, smooth])
         judged = self.discriminator_loss(*self._logits(shown).chunk(4))
         self._descend(judged, self.discriminator_optimizer, settings.discriminator_rate)
@@ -293,7 +308,7 @@ class AnimeTrainer(Trainer):
             )
             grey = to_grey(as_batch(anime, self.settings.device))
             with self._autocast():
-                generated = generate(self.net, photo)
+                generated = generate(self.net, photo.shown)
             logits = self._logits(generated)
             with self._autocast():
                 losses = self.loss(generated, photo, grey, logits)
@@ -302,15 +317,14 @@ class AnimeTrainer(Trainer):
         self.discriminator.train()
         return sums
 
-    def _held_aside(self, path: Path) -> Tensor:
-        crop: Pixels = centre_crop(read_photo(path), self.settings.size)
-        return as_batch(crop[None], self.settings.device)
+    def _held_aside(self, path: Path) -> Photos:
+        return self._graded(centre_crop(read_photo(path), self.settings.size)[None])
 
     @torch.no_grad()
     def samples(self, count: int = 4) -> Samples:
         """Photos held aside, each with what the generator makes of it."""
         found = []
         for path in self.photos.held_aside[:count]:
-            photo = self._held_aside(path)
+            photo = self._held_aside(path).shown
             found.append((as_pictures(photo)[0], as_pictures(generate(self.net, photo))[0]))
         return found

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rtstyle.errors import ModelError, UnknownStyle
+from rtstyle.nets.anime_fast import FastAnimeGenerator
 from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.nets.johnson import JohnsonNet
 
@@ -26,8 +27,12 @@ RESUME = "resume.pt"
 _OURS = "rtstyle-"
 _JOHNSON = f"{_OURS}johnson-1"
 _ANIME = f"{_OURS}animegan-1"
+_FAST = f"{_OURS}anime-fast-1"
 
-StyleNet = JohnsonNet | AnimeGenerator
+Generator = AnimeGenerator | FastAnimeGenerator
+"""The nets of anime pictures."""
+
+StyleNet = JohnsonNet | Generator
 """The nets that are trained here and exported."""
 
 
@@ -86,9 +91,11 @@ def save_weights(path: Path, net: StyleNet, *, iteration: int) -> None:
     shape = {"width": net.width}
     if isinstance(net, JohnsonNet):
         header, shape["blocks"] = {"format": _JOHNSON}, len(net.residual)
+    elif isinstance(net, FastAnimeGenerator):
+        header, shape["blocks"] = {"format": _FAST}, net.blocks
     else:
         header = {"format": _ANIME}
-        shape |= {"blocks": net.blocks, "fold": net.fold, "align_corners": net.align_corners}
+        shape |= {"blocks": net.blocks, "align_corners": net.align_corners, "skip": net.skip}
     header |= {"net": json.dumps(shape), "iteration": str(iteration)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     _replace(path, lambda part: save_file(tensors, part, metadata=header))
@@ -104,7 +111,11 @@ def load_any(path: str | Path) -> StyleNet:
     if not file.is_file():
         raise UnknownStyle(f"{file}: no such checkpoint; give the folder that training wrote")
     header = read_header(file)
-    builders: dict[str, Callable[..., StyleNet]] = {_JOHNSON: JohnsonNet, _ANIME: AnimeGenerator}
+    builders: dict[str, Callable[..., StyleNet]] = {
+        _JOHNSON: JohnsonNet,
+        _ANIME: AnimeGenerator,
+        _FAST: FastAnimeGenerator,
+    }
     build = builders.get(header.get("format", ""))
     if build is None:
         raise ModelError(
@@ -144,10 +155,10 @@ def load_net(path: str | Path) -> JohnsonNet:
     return net
 
 
-def load_generator(path: str | Path) -> AnimeGenerator:
-    """As load_any, for an AnimeGAN generator only."""
+def load_generator(path: str | Path) -> Generator:
+    """As load_any, for a generator of anime pictures only."""
     net = load_any(path)
-    if not isinstance(net, AnimeGenerator):
+    if isinstance(net, JohnsonNet):
         raise ModelError(f"{path}: not a checkpoint of `rtstyle train distil` or `animegan`")
     return net
 

@@ -30,9 +30,12 @@ class PhotoSet:
     held_aside: tuple[Path, ...]
 
     @classmethod
-    def from_folder(cls, folder: str | Path, *, held_aside: int = 16) -> PhotoSet:
+    def from_folder(
+        cls, folder: str | Path, *, held_aside: int = 16, limit: int | None = None
+    ) -> PhotoSet:
         """Every picture below ``folder``; which are held aside depends on their names alone.
 
+        ``limit`` is the most to train on, chosen by their names too.
         Raises InputError where there are too few to train on.
         """
         folder = Path(folder)
@@ -48,7 +51,8 @@ class PhotoSet:
             return hashlib.sha256(str(path.relative_to(folder)).encode()).hexdigest()
 
         shuffled = sorted(found, key=digest)
-        return cls(tuple(shuffled[held_aside:]), tuple(shuffled[:held_aside]))
+        chosen = shuffled[held_aside:][:limit]
+        return cls(tuple(chosen), tuple(shuffled[:held_aside]))
 
     def batch(self, iteration: int, *, size: int, count: int, seed: int) -> Pixels:
         """Random crops for ``iteration``: uint8 ``(count, size, size, 3)`` RGB."""

@@ -7,7 +7,7 @@ contradict each other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -24,6 +24,7 @@ from rtstyle.nets.vgg import VggFeatures
 from rtstyle.train import checkpoint
 from rtstyle.train.data import PhotoSet, canvas, read_photo
 from rtstyle.train.generator import (
+    NetName,
     feature_net,
     fingerprint,
     generate,
@@ -31,8 +32,10 @@ from rtstyle.train.generator import (
     resumed_generator,
 )
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_factor
+from rtstyle.train.muon import Muon
 from rtstyle.train.record import Samples, TrainingRecord
 from rtstyle.train.teacher import Teacher, Tone
+from rtstyle.train.tone import Grade
 from rtstyle.types import Pixels
 
 TERMS = ("pixels", "detail", "features", "total")
@@ -48,18 +51,26 @@ class DistilTraining:
     photos: Path
     features: Path
     output: Path
+    net: NetName = "animegan"
     width: int = 32
     blocks: int = 4
-    fold: int = 1
-    """Space to depth in front: 2 is four times as fast at the same width, 4 sixteen times."""
+    skip: bool = True
+    """Add the photo to what the net draws: learns in a fraction of the iterations."""
+    photo_limit: int | None = None
+    """The most photos to train on: each costs one picture of the teacher."""
     iterations: int = 8000
     batch: int = 1
     size: int = 288
-    """Short side of the pictures, which are cut to 4:3 or 3:4; a multiple of 12 times ``fold``."""
-    rate: float = 2e-3
-    """Peak learning rate of Adam; warmed up, then cosine down to 2 % of it."""
+    """Short side of the pictures, which are cut to 4:3 or 3:4; a multiple of 12."""
+    crop: int = 192
+    """Side of the squares cut from those, a multiple of 4; 0 for whole pictures."""
+
+    rate: float = 1e-2
+    """Peak learning rate of Muon; warmed up, then cosine down to 2 % of it."""
     tone: Tone = "photo"
     """Whose coarse colours the targets have (see Teacher)."""
+    grade: Grade = field(default_factory=Grade)
+    """Of the targets."""
     pixels_weight: float = 1.0
     detail_weight: float = 2.0
     features_weight: float = 0.2
@@ -82,8 +93,12 @@ class DistilTraining:
             raise UsageError(f"precision must be fp32 or bf16 in training, not {self.precision!r}")
         if self.tone not in get_args(Tone):
             raise UsageError(f"--tone must be one of {get_args(Tone)}, not {self.tone!r}")
-        if self.size % (12 * self.fold) or self.size < 48:
-            raise UsageError(f"--size must be a multiple of {12 * self.fold}, at least 48")
+        if self.size % 12 or self.size < 48:
+            raise UsageError("--size must be a multiple of 12, at least 48")
+        if self.crop % 4 or not (self.crop == 0 or 48 <= self.crop <= self.size):
+            raise UsageError("--crop must be a multiple of 4 from 48 to --size, or 0")
+        if self.photo_limit is not None and self.photo_limit < 1:
+            raise UsageError("--photo-limit must be at least 1")
         if self.iterations < 1 or self.batch < 1:
             raise UsageError("--iterations and --batch must be at least 1")
 
@@ -122,13 +137,11 @@ class DistilTrainer(Trainer):
         self.settings = settings
         settings.output.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.seed)
-        self.photos = PhotoSet.from_folder(settings.photos)
-        self.net = initial_generator(
-            settings.width, settings.blocks, settings.fold, settings.initial
-        )
+        self.photos = PhotoSet.from_folder(settings.photos, limit=settings.photo_limit)
+        self.net = initial_generator(settings)
         self.resumed = resumed_generator(self.net, settings.output, self._fingerprint)
         self.net.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.Adam(self.net.parameters(), settings.rate)
+        self.optimizer = Muon(self.net, settings.rate)
         if self.resumed is not None:
             self.optimizer.load_state_dict(self.resumed.optimizer)
         features = feature_net(settings.features, settings.feature_layers, settings.device)
@@ -137,6 +150,7 @@ class DistilTrainer(Trainer):
             settings.teacher,
             settings.cache or settings.output / "teacher",
             tone=settings.tone,
+            grade=settings.grade,
             device=settings.device,
             precision=settings.precision,
         )
@@ -179,9 +193,9 @@ class DistilTrainer(Trainer):
             iteration, size=settings.size, count=settings.batch, seed=settings.seed
         )
         targets = self.teacher(photos)
-        if np.random.default_rng((settings.seed, iteration, 1)).random() < 0.5:
-            # Mirrored behind the teacher, so that a photo is rendered once.
-            photos, targets = photos[:, :, ::-1], targets[:, :, ::-1]
+        # Cut and mirrored behind the teacher: its tone depends on the whole picture, and a photo is
+        # rendered once.
+        photos, targets = self._cut(iteration, photos, targets)
         losses = self._compiled(
             as_batch(photos, settings.device), as_batch(targets, settings.device)
         )
@@ -191,6 +205,15 @@ class DistilTrainer(Trainer):
         nn.utils.clip_grad_norm_(self.net.parameters(), _GRADIENT_NORM)
         self.optimizer.step()
         return values
+
+    def _cut(self, iteration: int, *batches: Pixels) -> list[Pixels]:
+        """The same square of each batch, mirrored half of the time."""
+        side, chance = self.settings.crop, np.random.default_rng((self.settings.seed, iteration, 1))
+        height, width = batches[0].shape[1:3]
+        top, left = (int(chance.integers(0, full - side + 1)) for full in (height, width))
+        rows, columns = slice(top, top + side), slice(left, left + side)
+        cut = [batch[:, rows, columns] if side else batch for batch in batches]
+        return [batch[:, :, ::-1] for batch in cut] if chance.random() < 0.5 else cut
 
     def save(self, done: int) -> None:
         """Write the checkpoint after ``done`` iterations."""

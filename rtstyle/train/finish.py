@@ -8,10 +8,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from rtstyle.export import PackCard, Parity, export_pack
-from rtstyle.nets.animegan import AnimeGenerator
-from rtstyle.nets.johnson import SIZE_MINIMUM, SIZE_MULTIPLE
+from rtstyle.nets.johnson import SIZE_MINIMUM, SIZE_MULTIPLE, JohnsonNet
 from rtstyle.styles import SizeRule, StyleSpec
-from rtstyle.train.checkpoint import StyleNet, load_any
+from rtstyle.train.checkpoint import Generator, StyleNet, load_any
 from rtstyle.train.data import PhotoSet, read_photo, resize_short_side
 
 _PARITY_PHOTOS = 6
@@ -21,7 +20,7 @@ _PARITY_SIDE = 288
 class UnitRange(nn.Module):
     """A generator of pictures in [-1, 1] as a net of pictures in [0, 1]."""
 
-    def __init__(self, net: AnimeGenerator) -> None:
+    def __init__(self, net: Generator) -> None:
         super().__init__()
         self.net = net
 
@@ -51,7 +50,7 @@ def checkpoint_pack(
 
 def _exported(net: StyleNet) -> tuple[str, nn.Module, SizeRule]:
     """Family, net of [0, 1] and size rule: all that differs between kinds of net."""
-    if isinstance(net, AnimeGenerator):
+    if not isinstance(net, JohnsonNet):
         rule = SizeRule(minimum=net.size_minimum, multiple_of=net.size_multiple)
         return "animegan", UnitRange(net), rule
     return "johnson", net, SizeRule(minimum=SIZE_MINIMUM, multiple_of=SIZE_MULTIPLE)

@@ -7,15 +7,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
 from rtstyle.errors import UnknownStyle, UsageError
+from rtstyle.nets.anime_fast import FastAnimeGenerator
 from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.nets.vgg import VggFeatures, load_features
 from rtstyle.train import checkpoint
+from rtstyle.train.checkpoint import Generator
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,21 +44,60 @@ def fingerprint(settings: DataclassInstance, files: Iterable[Path] = ()) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def initial_generator(width: int, blocks: int, fold: int, initial: Path | None) -> AnimeGenerator:
+NetName = Literal["animegan", "fast"]
+
+
+class Shape(Protocol):
+    """What says which generator is trained."""
+
+    @property
+    def net(self) -> NetName:
+        """AnimeGenerator or FastAnimeGenerator."""
+
+    @property
+    def width(self) -> int:
+        """Channels of the first layer."""
+
+    @property
+    def blocks(self) -> int:
+        """Residual blocks."""
+
+    @property
+    def skip(self) -> bool:
+        """Whether the photo is added to what an AnimeGenerator draws."""
+
+    @property
+    def initial(self) -> Path | None:
+        """A checkpoint of the same shape to start from."""
+
+
+def initial_generator(shape: Shape) -> Generator:
     """A new generator, or a checkpoint's; raises UsageError where that has another shape."""
-    if initial is None:
-        return AnimeGenerator(width, blocks, fold=fold)
-    net = checkpoint.load_generator(initial)
-    have, want = (net.width, net.blocks, net.fold), (width, blocks, fold)
+    wanted: Generator
+    if shape.net == "fast":
+        wanted = FastAnimeGenerator(shape.width, shape.blocks)
+    elif shape.net == "animegan":
+        wanted = AnimeGenerator(shape.width, shape.blocks, skip=shape.skip)
+    else:
+        raise UsageError(f"--net must be one of {get_args(NetName)}, not {shape.net!r}")
+    if shape.initial is None:
+        return wanted
+    net = checkpoint.load_generator(shape.initial)
+    have, want = _described(net), _described(wanted)
     if have != want:
         raise UsageError(
-            f"--initial {initial} is a generator of width, blocks, fold {have}, not {want}; "
+            f"--initial {shape.initial} is another net: {have}; wanted is {want}; "
             "give the same, or leave --initial out"
         )
     return net
 
 
-def resumed_generator(net: AnimeGenerator, output: Path, digest: str) -> checkpoint.Resumed | None:
+def _described(net: Generator) -> str:
+    skip = "with" if net.skip else "without"
+    return f"{type(net).__name__} of width {net.width}, {net.blocks} blocks, {skip} skip"
+
+
+def resumed_generator(net: Generator, output: Path, digest: str) -> checkpoint.Resumed | None:
     """Put the net where the last run in ``output`` stood; None where there was none.
 
     Raises UsageError where that run had other settings, ModelError where it cannot be read.

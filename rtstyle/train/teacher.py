@@ -14,7 +14,6 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -23,6 +22,7 @@ from rtstyle.nets.cartoongan import load_cartoongan
 from rtstyle.train.checkpoint import WEIGHTS, is_checkpoint, load_generator
 from rtstyle.train.data import read_photo
 from rtstyle.train.loop import as_batch, as_pictures
+from rtstyle.train.tone import Grade, with_tone
 from rtstyle.types import Pixels
 
 Tone = Literal["photo", "teacher"]
@@ -31,8 +31,6 @@ _MARGIN = 32
 """Pixels reflected around a photo and cut off again: zero-padded nets leave stripes at borders."""
 _MULTIPLE = 16
 """Of both sides with the margin; more than any known teacher needs."""
-_TONE_SIGMA = 14.0
-"""Pixels; what is coarser is tone. Teachers darken skies, and their tone is not worth learning."""
 
 
 class Teacher:
@@ -41,7 +39,8 @@ class Teacher:
     ``weights`` is a file, or the folder of a run; ``cache`` a folder of pictures that several runs
     may share: a picture is named by what it was made from. ``tone`` is where the targets' coarse
     colours come from: ``photo`` keeps the photo's and takes only lines and texture from the
-    teacher. Raises UnknownStyle or ModelError for weights that cannot be used.
+    teacher (see with_tone). ``grade`` is applied to the targets. Raises UnknownStyle or
+    ModelError for weights that cannot be used.
     """
 
     def __init__(
@@ -50,9 +49,11 @@ class Teacher:
         cache: Path,
         *,
         tone: Tone = "photo",
+        grade: Grade | None = None,
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
+        self.grade = grade or Grade()
         self.tone, self.device, self.precision, self.cache = tone, device, precision, cache
         file = weights / WEIGHTS if weights.is_dir() else weights
         net = load_generator(file) if is_checkpoint(file) else load_cartoongan(file)
@@ -71,7 +72,9 @@ class Teacher:
         if rendered is None:
             rendered = self._render(photo)
             _write(file, rendered)
-        return rendered if self.tone == "teacher" else with_tone(rendered, photo)
+        if self.tone == "teacher":
+            return self.grade(rendered)
+        return with_tone(rendered, photo, self.grade)
 
     def _name(self, photo: Pixels) -> str:
         """Of the photo's pixels and the weights; not the device, whose rounding nobody sees."""
@@ -91,18 +94,6 @@ class Teacher:
             drawn = self.net(padded)
         cut = drawn[..., _MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width]
         return np.asarray(as_pictures(cut.float() * 0.5 + 0.5)[0], dtype=np.uint8)
-
-
-def with_tone(rendered: Pixels, photo: Pixels) -> Pixels:
-    """The teacher's lines and texture in the photo's tone: two uint8 ``(H, W, 3)`` -> the same."""
-    fine, coarse = rendered.astype(np.float32), photo.astype(np.float32)
-    toned = fine - _blurred(fine) + _blurred(coarse)
-    return np.asarray(np.clip(np.rint(toned), 0, 255), dtype=np.uint8)
-
-
-def _blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    blurred = cv2.GaussianBlur(picture, (0, 0), _TONE_SIGMA, borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(blurred, dtype=np.float32)
 
 
 def _read(file: Path, shape: tuple[int, ...]) -> Pixels | None:

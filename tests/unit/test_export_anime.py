@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from rtstyle.export import PackCard, SignedEnds, export_pack, multiply_accumulates, to_onnx
-from rtstyle.nets import AnimeGenerator, CartoonGenerator
+from rtstyle.nets import AnimeGenerator, CartoonGenerator, FastAnimeGenerator
 from rtstyle.styles import SizeRule, admit
 
 
@@ -18,7 +18,8 @@ from rtstyle.styles import SizeRule, admit
     ("family", "net", "rule"),
     [
         ("animegan", AnimeGenerator(4), SizeRule(16, 4)),
-        ("animegan", AnimeGenerator(4, fold=2, align_corners=True), SizeRule(32, 8)),
+        ("animegan", AnimeGenerator(4, align_corners=True, skip=True), SizeRule(16, 4)),
+        ("animegan", FastAnimeGenerator(4), SizeRule(8, 4)),
         ("cartoongan", CartoonGenerator(4, blocks=1), SizeRule(16, 4)),
     ],
 )

@@ -13,7 +13,13 @@ from torch.nn import functional
 
 from rtstyle.errors import ModelError, UnknownStyle
 from rtstyle.export import multiply_accumulates
-from rtstyle.nets import AnimeDiscriminator, AnimeGenerator, CartoonGenerator, load_cartoongan
+from rtstyle.nets import (
+    AnimeDiscriminator,
+    AnimeGenerator,
+    CartoonGenerator,
+    FastAnimeGenerator,
+    load_cartoongan,
+)
 from rtstyle.nets.animegan import ConvBlock, DownConv, DSConv, InvertedResBlock, LayerNorm, UpConv
 from tests.published import (
     animegan_painting,
@@ -49,13 +55,35 @@ def test_sizes_of_the_published_nets() -> None:
     assert parameters(CartoonGenerator()) == 11_129_667
 
 
-def test_cost_of_the_published_generator_and_of_cheaper_ones() -> None:
-    def giga(net: AnimeGenerator) -> float:
+def test_cost_of_the_published_generator_and_of_the_fast_one() -> None:
+    def giga(net: nn.Module) -> float:
         return multiply_accumulates(net, 72, 128) * 25 / 1e9
 
     assert giga(AnimeGenerator()) == pytest.approx(92.4, rel=0.001)
-    for sibling in (AnimeGenerator(16), AnimeGenerator(fold=2)):
-        assert giga(sibling) * 3 < 92.4
+    assert giga(FastAnimeGenerator()) * 14 < 92.4
+
+
+@pytest.mark.parametrize("net", [AnimeGenerator(4, skip=True), FastAnimeGenerator(4)])
+def test_a_new_net_with_a_skip_gives_the_photo_back_and_learns(net: nn.Module) -> None:
+    x = photo(1, 3, 32, 32)
+    drawn = net(x)
+    assert torch.equal(drawn, x)
+    drawn.square().mean().backward()
+    assert sum(p.grad.abs().sum() for p in net.parameters() if p.grad is not None) > 0
+
+
+def test_detail_finds_its_way_past_the_middle_of_the_fast_net() -> None:
+    """With the body cut off, a change of one pixel is still seen there."""
+    net = FastAnimeGenerator(4).eval()
+    nn.init.normal_(net.out_layer.get_parameter("0.weight"))
+    net.up = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 1))  # type: ignore[assignment]
+    for parameter in net.up.parameters():
+        nn.init.zeros_(parameter)
+    x = photo(1, 3, 32, 32)
+    changed = x.clone()
+    changed[..., 16, 16] += 0.5
+    with torch.no_grad():
+        assert ((net(changed) - changed) - (net(x) - x))[..., 14:18, 14:18].abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -81,7 +109,7 @@ def test_the_way_of_upsampling_is_seen_in_the_picture() -> None:
     [
         (AnimeGenerator(4), (16, 16)),
         (AnimeGenerator(4, blocks=2), (20, 52)),
-        (AnimeGenerator(4, fold=2), (32, 40)),
+        (FastAnimeGenerator(4), (8, 20)),
         (CartoonGenerator(4, blocks=1), (16, 16)),
         (CartoonGenerator(4, blocks=2), (28, 20)),
     ],
@@ -90,12 +118,12 @@ def test_generators_keep_the_size_and_stay_in_range(net: nn.Module, size: tuple[
     with torch.no_grad():
         y = net.eval()(photo(2, 3, *size) * 3)
     assert y.shape == (2, 3, *size)
-    assert y.abs().max() <= 1
+    assert isinstance(net, FastAnimeGenerator) or y.abs().max() <= 1
     assert y.std() > 0.01
 
 
 def test_the_size_rule_is_what_the_net_can_do() -> None:
-    for net in (AnimeGenerator(4), AnimeGenerator(4, fold=2)):
+    for net in (AnimeGenerator(4), FastAnimeGenerator(4)):
         least = net.size_minimum
         assert least % net.size_multiple == 0
         with torch.no_grad():
@@ -109,13 +137,11 @@ def test_pictures_of_a_batch_do_not_touch_each_other() -> None:
         torch.testing.assert_close(net(x)[:1], net(x[:1]), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("width", "blocks", "fold"), [(0, 4, 1), (8, 0, 1), (8, 4, 0)])
-def test_generators_refuse_nonsense(width: int, blocks: int, fold: int) -> None:
-    with pytest.raises(ValueError, match="width, blocks and fold"):
-        AnimeGenerator(width, blocks, fold=fold)
-    if fold:
+@pytest.mark.parametrize(("width", "blocks"), [(0, 4), (8, 0)])
+def test_generators_refuse_nonsense(width: int, blocks: int) -> None:
+    for net in (AnimeGenerator, FastAnimeGenerator, CartoonGenerator):
         with pytest.raises(ValueError, match="width and blocks"):
-            CartoonGenerator(width, blocks)
+            net(width, blocks)
 
 
 @pytest.mark.parametrize(("width", "halvings"), [(1, 2), (64, 0)])

@@ -9,7 +9,7 @@ import export.__main__ as command
 from export.__main__ import RECIPES, Recipe
 from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.styles import bundled_styles, load_pack
-from rtstyle.train import AnimeTraining, DistilTraining, JohnsonTraining
+from rtstyle.train import AnimeTraining, DistilTraining, Grade, JohnsonTraining
 from rtstyle.train.checkpoint import save_weights
 from rtstyle.train.record import TrainingRecord
 from tests.features import feature_file, photo_folder
@@ -50,9 +50,15 @@ features = "features.safetensors"
 width = 4
 blocks = 1
 batch = 1
+skip = true
+
+[training.grade]
+saturation = 1.2
+shadows = [0, 0, 0.1]
 
 [[stages]]
 kind = "distil"
+crop = 0
 teacher = "teacher.safetensors"
 size = 48
 iterations = 2
@@ -77,13 +83,14 @@ photos = "photos"
 features = "features.safetensors"
 width = 4
 blocks = 1
-fold = 2
+net = "fast"
 
 [[stages]]
 kind = "distil"
 taught_by = "anime"
 tone = "teacher"
 size = 48
+crop = 48
 iterations = 2
 """
 
@@ -134,12 +141,13 @@ def test_a_net_is_distilled_refined_and_teaches_its_sibling(
     first, second = Recipe.read("anime").runs(tmp_path, tmp_path / "runs", "cpu")
     assert isinstance(first, DistilTraining) and isinstance(second, AnimeTraining)
     assert second.initial == first.output
+    assert first.grade == second.grade == Grade(1.2, shadows=(0, 0, 0.1))
     line = f"export anime sibling --assets {tmp_path} --runs {tmp_path}/runs --packs {tmp_path}/p"
     monkeypatch.setattr("sys.argv", line.split())
     command.main()
-    for name, multiple in (("anime", 4), ("sibling", 8)):
+    for name, least in (("anime", 16), ("sibling", 8)):
         pack = load_pack(tmp_path / "p" / name)
-        assert (pack.family, pack.size_rule.multiple_of) == ("animegan", multiple)
+        assert (pack.family, pack.size_rule.minimum) == ("animegan", least)
     assert list((tmp_path / "runs" / "teacher").glob("*.png")), "one cache for all"
 
 

@@ -28,7 +28,9 @@ from rtstyle.train.anime_loss import AnimeLoss
 from rtstyle.train.checkpoint import RESUME, WEIGHTS, save_weights
 from rtstyle.train.data import PhotoSet, canvas, read_photo
 from rtstyle.train.generator import feature_net
-from rtstyle.train.teacher import Teacher, with_tone
+from rtstyle.train.muon import Muon, orthogonalized
+from rtstyle.train.teacher import Teacher
+from rtstyle.train.tone import Grade, with_tone
 from rtstyle.types import Pixels
 from tests.features import feature_file, photo_folder
 
@@ -64,6 +66,7 @@ def distil(tmp_path: Path, teacher: Path) -> DistilTraining:
         blocks=1,
         iterations=6,
         size=48,
+        crop=0,
         checkpoint_every=3,
         sample_every=3,
     )
@@ -201,6 +204,7 @@ def test_a_distilled_net_can_be_refined_with_its_teachers_pictures(
         initial=distil.output,
         pretraining=0,
         teacher_size=48,
+        skip=True,
     )
     trainer = AnimeTrainer(settings)
     begun = load_generator(distil.output).state_dict()
@@ -236,13 +240,11 @@ def test_a_distillation_stopped_and_resumed_equals_an_unbroken_one(
 
 
 @pytest.mark.parametrize("kind", ["distil", "anime"])
-def test_bf16_and_a_folded_net_train(
-    kind: str, distil: DistilTraining, anime: AnimeTraining
-) -> None:
+def test_bf16_and_a_fast_net_train(kind: str, distil: DistilTraining, anime: AnimeTraining) -> None:
     trainer = (
-        DistilTrainer(replace(distil, precision="bf16", fold=2, size=96, iterations=2))
+        DistilTrainer(replace(distil, precision="bf16", net="fast", iterations=2))
         if kind == "distil"
-        else AnimeTrainer(replace(anime, precision="bf16", fold=2, pretraining=1, iterations=1))
+        else AnimeTrainer(replace(anime, precision="bf16", net="fast", pretraining=1, iterations=1))
     )
     assert all(np.isfinite(value) for x in _run(trainer) for value in x.values())
 
@@ -251,7 +253,7 @@ def test_other_settings_or_shapes_are_refused(distil: DistilTraining, tmp_path: 
     _run(DistilTrainer(distil), 1)
     with pytest.raises(UsageError, match="other settings"):
         DistilTrainer(replace(distil, tone="teacher"))
-    with pytest.raises(UsageError, match="width, blocks, fold"):
+    with pytest.raises(UsageError, match="another net: AnimeGenerator of width 4"):
         DistilTrainer(replace(distil, width=8, initial=distil.output, output=tmp_path / "other"))
     with pytest.raises(ModelError, match="train johnson"):
         load_net(distil.output)
@@ -280,6 +282,7 @@ def test_a_feature_net_without_the_layer_is_named(distil: DistilTraining) -> Non
         {"teacher": Path("both")},
         {"pretraining": -1},
         {"teacher_size": 50},
+        {"photo_limit": 0},
     ],
 )
 def test_settings_are_checked(anime: AnimeTraining, change: dict[str, object]) -> None:
@@ -287,7 +290,9 @@ def test_settings_are_checked(anime: AnimeTraining, change: dict[str, object]) -
         replace(anime, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"size": 60, "fold": 2}, {"size": 100}, {"tone": "mine"}])
+@pytest.mark.parametrize(
+    "change", [{"size": 50}, {"crop": 52}, {"crop": 46}, {"tone": "mine"}, {"photo_limit": 0}]
+)
 def test_settings_of_a_distillation_are_checked(
     distil: DistilTraining, change: dict[str, object]
 ) -> None:
@@ -311,14 +316,133 @@ def test_a_teacher_draws_a_photo_once(teacher: Path, tmp_path: Path) -> None:
     assert np.array_equal(mended, drawn), "a damaged picture is drawn anew"
 
 
-def test_tone_is_the_photos_and_texture_the_teachers() -> None:
-    photo = np.full((96, 96, 3), (200, 100, 50), np.uint8)
-    dark: Pixels = np.full_like(photo, 80)
-    dark[::8] = 110
+def _bands(period: int = 8) -> Pixels:
+    """Grey, with darker rows: a contrast that a teacher draws over."""
+    photo: Pixels = np.full((96, 96, 3), 120, np.uint8)
+    photo[::period] = 90
+    return photo
+
+
+def test_tone_is_the_photos_and_lines_the_teachers() -> None:
+    photo = _bands()
+    dark: Pixels = np.full_like(photo, 60)
+    dark[::8] = 0
     target = with_tone(dark, photo).astype(float)
-    np.testing.assert_allclose(target.mean(axis=(0, 1)), (200, 100, 50), atol=2)
-    rows = target[24:72].mean(axis=(1, 2))
-    assert np.ptp(rows) == pytest.approx(30, abs=3)
+    assert abs(target.mean() - photo.mean()) < 4, "the teacher is 60 levels darker"
+    assert np.ptp(target[24:72].mean(axis=(1, 2))) > 45, "its lines are stronger than the photo's"
+
+
+def test_nothing_is_drawn_on_a_clear_sky() -> None:
+    sky: Pixels = np.full((96, 96, 3), (120, 160, 220), np.uint8)
+    drips = sky.copy()
+    drips[:, ::7] = 20
+    assert np.array_equal(with_tone(drips, sky), sky)
+
+
+def test_no_halo_stands_along_an_edge() -> None:
+    """A teacher that darkens one side must not lighten what lies beyond the edge."""
+    photo: Pixels = np.full((96, 96, 3), 200, np.uint8)
+    photo[:, 48:] = 60
+    dark = photo.copy()
+    dark[:, :48] = 140
+    target = with_tone(dark, photo).astype(float)
+    # A window that holds the edge takes a tenth of the change; a blur took half of it.
+    assert np.abs(target - photo).max() < 12
+
+
+def test_a_grade_is_what_it_says() -> None:
+    picture: Pixels = np.array([[[200, 100, 100], [0, 0, 0], [255, 255, 255]]], np.uint8)
+    assert np.array_equal(Grade()(picture), picture)
+    grey = Grade(saturation=0)(picture)
+    assert np.ptp(grey[0, 0]) == 0 and grey[0, 0, 0] == round(200 * 0.299 + 100 * 0.701)
+    lit = Grade(shadows=(0, 0, 0.1), lights=(-0.1, 0, 0))(picture)
+    assert lit[0, 1].tolist() == [0, 0, 26] and lit[0, 2].tolist() == [230, 255, 255]
+    strong = Grade(contrast=0.5)(picture)
+    assert strong[0, 1:].tolist() == picture[0, 1:].tolist() and strong[0, 0, 0] > 200
+    for wrong in ({"saturation": -1.0}, {"contrast": float("nan")}, {"lights": (1.0, 2.0)}):
+        with pytest.raises(UsageError, match="grade"):
+            Grade(**wrong)
+
+
+def test_a_graded_teacher_gives_graded_targets(teacher: Path, tmp_path: Path) -> None:
+    photos = np.random.default_rng(0).integers(0, 256, (1, 48, 64, 3), np.uint8)
+    plain, grey = (
+        Teacher(teacher, tmp_path / "cache", grade=grade)(photos)
+        for grade in (None, Grade(saturation=0))
+    )
+    assert np.ptp(grey, axis=3).max() <= 1 < np.ptp(plain, axis=3).max()
+
+
+def test_colours_are_kept_as_graded(anime: AnimeTraining) -> None:
+    """A generator that gives the photo back has no colour loss, but where a grade is wanted."""
+    first = []
+    for grade in (Grade(), Grade(saturation=2)):
+        settings = replace(
+            anime,
+            skip=True,
+            pretraining=0,
+            grade=grade,
+            output=anime.output / str(grade.saturation),
+        )
+        first.append(_run(AnimeTrainer(settings), 1)[0]["colour"])
+    assert first[0] == pytest.approx(0, abs=1e-6) and first[1] > 1e-3
+
+
+def test_a_limit_takes_so_many_photos_and_always_the_same(distil: DistilTraining) -> None:
+    few = DistilTrainer(replace(distil, photo_limit=2)).photos
+    every = PhotoSet.from_folder(distil.photos)
+    assert few.train == every.train[:2] and few.held_aside == every.held_aside
+
+
+def test_crops_of_photo_and_target_show_the_same_place(
+    distil: DistilTraining, tmp_path: Path
+) -> None:
+    trainer = DistilTrainer(replace(distil, size=96, crop=48))
+    rows, columns = np.mgrid[:96, :128]
+    places = np.stack([rows, columns, rows], axis=-1)[None].astype(np.uint8)
+    for iteration in range(8):
+        one, other = trainer._cut(iteration, places, places)
+        assert one.shape == (1, 48, 48, 3) and np.array_equal(one, other)
+    mirrored = {int(trainer._cut(i, places)[0][0, 0, 0, 1]) % 128 > 47 for i in range(12)}
+    assert mirrored == {True, False}
+
+
+def test_a_matrix_is_made_orthogonal() -> None:
+    for shape in ((12, 40), (40, 12)):
+        values = torch.linalg.svdvals(orthogonalized(torch.randn(shape)))
+        assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_muon_descends_and_is_resumed(tmp_path: Path) -> None:
+    def net() -> torch.nn.Sequential:
+        torch.manual_seed(0)
+        conv, norm = torch.nn.Conv2d(3, 8, 3), torch.nn.GroupNorm(1, 8)
+        return torch.nn.Sequential(conv, norm, torch.nn.Conv2d(8, 3, 1))
+
+    x, y = torch.rand(4, 3, 12, 12), torch.rand(4, 3, 10, 10) * 0.1
+
+    def steps(net: torch.nn.Module, optimizer: Muon, count: int) -> float:
+        for _ in range(count):
+            loss = (net(x) - y).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return float(loss.item())
+
+    whole, first = net(), net()
+    optimizer = Muon(whole, 0.02)
+    begun = steps(whole, optimizer, 1)
+    steps(whole, optimizer, 60)
+    broken = Muon(first, 0.02)
+    steps(first, broken, 20)
+    second, resumed = net(), Muon(net(), 0.02)
+    second.load_state_dict(first.state_dict())
+    resumed = Muon(second, 0.02)
+    resumed.load_state_dict(broken.state_dict())
+    steps(second, resumed, 41)
+    for ours, theirs in zip(second.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    assert steps(whole, optimizer, 1) < 0.2 * begun
 
 
 def test_whole_pictures_stand_alike_within_a_batch(tmp_path: Path) -> None:
@@ -357,7 +481,8 @@ def test_the_commands_end_with_a_pack_that_loads(
         "--licence", "CC0-1.0", "-o", str(distil.output), "--batch", "1",
     ]  # fmt: skip
     if command == "distil":
-        arguments += ["--teacher", str(distil.teacher), "--size", "48"]
+        arguments += ["--teacher", str(distil.teacher), "--size", "48", "--crop", "48"]
+        arguments += ["--lights", "0.1", "0", "0", "--net", "fast"]
     else:
         arguments += ["--anime", str(anime.anime), "--size", "64", "--pretraining", "1"]
         arguments += ["--discriminator-width", "4"]
