@@ -87,7 +87,6 @@ function fillGallery(styles) {
     button.title = `${style.name}, ${style.licence}`;
     const picture = document.createElement("img");
     picture.alt = "";
-    picture.loading = "lazy";
     picture.src = `/api/styles/${encodeURIComponent(style.name)}/picture`;
     const title = document.createElement("span");
     title.textContent = style.title;
