@@ -205,7 +205,7 @@ class _Peer:
     def __init__(self, painter: Painter) -> None:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._painter = painter
-        self._track = _PaintedTrack(painter)
+        self._track = PaintedTrack(painter)
         self._reading: asyncio.Task[None] | None = None
         self.wanted: LiveOptions | None = None
         self._style = ""
@@ -263,7 +263,7 @@ class _Peer:
                     self._track.offer(frame)
 
 
-class _PaintedTrack(VideoStreamTrack):
+class PaintedTrack(VideoStreamTrack):
     """What goes back: the newest picture, painted, whenever the sender is ready for one."""
 
     def __init__(self, painter: Painter) -> None:

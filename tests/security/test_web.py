@@ -12,9 +12,11 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rtstyle.errors import UsageError
@@ -67,7 +69,7 @@ class Client:
         method: str = "GET",
         *,
         headers: dict[str, str] | None = None,
-        data: Any = None,
+        data: bytes | str | io.BytesIO | AsyncIterator[bytes] | None = None,
         params: dict[str, str] | None = None,
     ) -> tuple[int, Any, Any]:
         """Status, content and headers. The Origin is the server's own unless another is given."""
@@ -85,7 +87,7 @@ class Client:
 async def running(settings: Settings | None = None) -> AsyncIterator[Client]:
     stop = asyncio.Event()
     ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
-    made = replace(settings or Settings(), port=0, make_painter=NoPainter)
+    made = replace(settings or Settings(make_painter=NoPainter), port=0)
     task = asyncio.create_task(serve(made, stop, ready.set_result))
     try:
         done, _ = await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
@@ -184,7 +186,7 @@ def test_with_a_token_nothing_of_anyone_is_given_without_it() -> None:
         assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
         assert (await client.ask("/api/jobs", headers=right))[0] == 200
 
-    run(work, Settings(token=TOKEN))
+    run(work, Settings(token=TOKEN, make_painter=NoPainter))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::"])
@@ -452,3 +454,82 @@ def test_silent_clients_are_let_go_and_others_served() -> None:
 
 def test_limits_have_a_number_of_cameras() -> None:
     assert DEFAULT_LIMITS.max_clients == 4
+
+
+class Inverter(NoPainter):
+    """Tells painted pictures from others."""
+
+    def process(self, pixels: Pixels) -> Pixels:
+        return np.asarray(255 - pixels, np.uint8)
+
+
+class DarkCamera(VideoStreamTrack):
+    """Black pictures, as a browser's camera."""
+
+    async def recv(self) -> WireFrame:
+        pts, time_base = await self.next_timestamp()
+        return frame_of(np.zeros((48, 64, 3), np.uint8), pts=pts, time_base=time_base)
+
+
+async def call(client: Client) -> tuple[RTCPeerConnection, str, asyncio.Queue[MediaStreamTrack]]:
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    tracks: asyncio.Queue[MediaStreamTrack] = asyncio.Queue()
+    peer.on("track", tracks.put_nowait)
+    peer.addTrack(DarkCamera())
+    await peer.setLocalDescription(await peer.createOffer())
+    status, found, headers = await client.ask(
+        "/api/live",
+        "POST",
+        headers={"Content-Type": "application/json"},
+        data=json.dumps({"sdp": peer.localDescription.sdp, "style": "great-wave"}),
+    )
+    if status == 503:
+        assert headers["Retry-After"]
+        await peer.close()
+        raise ConnectionRefusedError
+    assert status == 201, found
+    await peer.setRemoteDescription(RTCSessionDescription(found["sdp"], "answer"))
+    return peer, str(found["id"]), tracks
+
+
+def test_a_camera_comes_back_painted_within_the_limit_and_is_closed() -> None:
+    async def work(client: Client) -> None:
+        peer, identifier, tracks = await call(client)
+        try:
+            with pytest.raises(ConnectionRefusedError):
+                await call(client)
+            async with asyncio.timeout(60):
+                track = await tracks.get()
+                for _ in range(3):
+                    frame = await track.recv()
+            assert isinstance(frame, WireFrame)
+            assert pixels_of(frame, most=10**6).mean() > 200
+            here = f"/api/live/{identifier}"
+            stats = (await client.ask(here))[1]
+            assert stats["style"] == "great-wave"
+            assert stats["size"] == "64x48"
+            sent = {"Content-Type": "application/json"}
+            found = await client.ask(here, "POST", headers=sent, data='{"strength": 0.5}')
+            assert found[0] == 200
+            found = await client.ask(here, "POST", headers=sent, data='{"speed": 1}')
+            assert found[0] == 400
+            assert (await client.ask(here, "DELETE"))[0] == 200
+            assert (await client.ask(here))[0] == 404
+        finally:
+            await peer.close()
+
+    run(work, Settings(make_painter=Inverter, limits=Limits(max_clients=1)))
+
+
+def test_the_newest_picture_waits_and_older_ones_are_dropped() -> None:
+    async def main() -> None:
+        track = PaintedTrack(NoPainter())
+        for shade in range(100):
+            pixels = np.full((48, 64, 3), shade * 2, np.uint8)
+            track.offer(frame_of(pixels, pts=shade, time_base=Fraction(1, 30)))
+        frame = await track.recv()
+        assert frame.pts == 99
+        assert track.stats()["dropped"] == 99
+        await track.close()
+
+    asyncio.run(main())
