@@ -115,12 +115,11 @@ def _texture(photo: Floats) -> Floats:
     )
     variance = np.maximum(blurred(luma * luma) - blurred(luma) ** 2, 0)
     share = (np.sqrt(variance) * 255 - _FLAT) / (_TEXTURED - _FLAT)
-    clipped: Floats = np.clip(share, 0, 1).astype(np.float32)
-    return np.expand_dims(clipped, 2)
+    return np.asarray(np.clip(share, 0, 1), np.float32)[..., None]
 
 
 def _floats(picture: Pixels) -> Floats:
-    return picture.astype(np.float32) / 255
+    return picture.astype(np.float32) / np.float32(255)
 
 
 def _levels(picture: Floats) -> Pixels:
