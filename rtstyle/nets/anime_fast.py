@@ -48,7 +48,7 @@ class FastAnimeGenerator(nn.Module):
     size_minimum = 4 * _FOLD
     """Height and width must be at least this."""
     skip = True
-    """The photo is added to what the net draws."""
+    """Detail has a way past the middle."""
 
     def __init__(self, width: int = 32, blocks: int = 3) -> None:
         super().__init__()

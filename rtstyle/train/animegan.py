@@ -61,7 +61,7 @@ class AnimeTraining:
     width: int = 32
     blocks: int = 4
     skip: bool = False
-    """Add the photo to what the net draws; the published net does not."""
+    """Detail past the middle of an AnimeGenerator; the published net has none."""
     discriminator_width: int = 64
     pretraining: int = _PRETRAINING
     """Iterations of content alone; 0 where ``initial`` paints already."""

@@ -55,7 +55,7 @@ class DistilTraining:
     width: int = 32
     blocks: int = 4
     skip: bool = True
-    """Add the photo to what the net draws: learns in a fraction of the iterations."""
+    """Detail past the middle of an AnimeGenerator: learns in a fraction of the iterations."""
     photo_limit: int | None = None
     """The most photos to train on: each costs one picture of the teacher."""
     iterations: int = 8000
