@@ -72,6 +72,13 @@ _teaching = options(
         help="Whose coarse colours to learn; `photo` takes only lines and texture of the teacher.",
     ),
     click.option(
+        "--lines",
+        type=click.FloatRange(0),
+        default=1.25,
+        show_default=True,
+        help="With the photo's tone: how strongly to draw the teacher's fine detail.",
+    ),
+    click.option(
         "--cache",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of the teacher's pictures, which several runs may share.  "
