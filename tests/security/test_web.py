@@ -27,9 +27,17 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("aiortc")
 
 import aiohttp
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
 
+from rtstyle.media import WireFrame, frame_of, pixels_of
 from rtstyle.styles import StyleSpec
-from rtstyle.web.peers import checked_offer
+from rtstyle.web.peers import PaintedTrack, checked_offer
 from rtstyle.web.server import Address, Settings, check, serve
 from rtstyle.web.spool import PREFIX, shown_name
 
