@@ -105,6 +105,7 @@ def _escaped(name: str) -> str:
 def _import_tensorflow(name: str) -> Any:  # noqa: ANN401 - ships no types, and is rarely there
     # It reports its processor and its start at length.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -66,6 +66,11 @@ class _Unfixer:
         nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in self._nodes]
         del self._graph.node[:]
         self._graph.node.extend(nodes)
+        # Runtimes complain of weights that nothing takes.
+        used = {name for node in nodes for name in node.input}
+        kept = [tensor for tensor in self._graph.initializer if tensor.name in used]
+        del self._graph.initializer[:]
+        self._graph.initializer.extend(kept)
         return changed
 
     def _resize(self, node: onnx.NodeProto) -> bool:
