@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from rtstyle.errors import UnsafeModel
 from rtstyle.importers.confined import RunError, Session
+from rtstyle.importers.converted import resized
 from rtstyle.importers.hints import LAYOUTS, ORDERS, RANGES, Convention, Hints, affine
 from rtstyle.importers.wrap import ForeignGraph
 from rtstyle.styles import SizeRule
-from rtstyle.types import Pixels
+from rtstyle.types import Pixels, Size
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,6 +28,8 @@ _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 _MINIMA = (32, 64, 128, 256)
 _BASE = (128, 192)
 """Height and width of the probe, multiples of every one of _MULTIPLES."""
+_MOST_PIXELS = 512 * 512
+"""Of a declared size that the probe is shown at."""
 _DTYPES: dict[int, Any] = {1: np.float32, 10: np.float16, 2: np.uint8}
 _CLEARLY = 0.08
 """Likeness by which BGR must beat RGB, the usual order, to be believed."""
@@ -63,16 +66,19 @@ def probe(
     if minimum is None:
         raise UnsafeModel(f"{name} is refused: it takes no picture of up to 256 pixels a side")
     rule = SizeRule(minimum=_up(minimum, multiple)[0], multiple_of=multiple)
-    height, width = (-(-side // multiple) * multiple for side in _BASE)
-    small = _resized(picture, width, height)
+    small = resized(picture, _probe_size(foreign, rule))
     convention = _convention(run, hints, layout, small, foreign, name)
     twice = run(np.stack([normalised(small, convention)] * 2), layout)
     return Probe(convention, rule, twice is not None and len(twice) == 2)
 
 
-def _resized(picture: Pixels, width: int, height: int) -> Pixels:
-    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    return resized.astype(np.uint8, copy=False)
+def _probe_size(foreign: ForeignGraph, rule: SizeRule) -> Size:
+    """The size the net was made for, where the file says so; then what it paints is surest."""
+    if foreign.only is not None:
+        own = Size(foreign.only[1], foreign.only[0])
+        if rule.fit(own) == own and own.width * own.height <= _MOST_PIXELS:
+            return own
+    return rule.fit(Size(_BASE[1], _BASE[0]))
 
 
 def normalised(picture: Pixels, convention: Convention) -> Floats:
@@ -123,7 +129,7 @@ def _up(side: int, multiple: int) -> tuple[int, int]:
 
 
 def _layout(run: _Runner, picture: Pixels, name: str) -> str:
-    shown = _resized(picture, *_BASE[::-1])
+    shown = resized(picture, Size(_BASE[1], _BASE[0]))
     for layout in LAYOUTS:
         got = run((shown / np.float32(255))[None].astype(np.float32), layout)
         if got is not None and got.shape[-1] == 3:

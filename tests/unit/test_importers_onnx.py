@@ -33,6 +33,9 @@ from tests.foreign import (
 )
 from tests.nets import build, conv_net, identity_net
 
+UNIT = ("--range", "0..1", "--output-range", "0..1")
+"""These nets paint nothing that a range could be told from."""
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +53,7 @@ def left() -> list[Path]:
 
 
 def test_a_net_of_one_size_is_freed_and_says_so(tmp_path: Path) -> None:
-    result = bring(tmp_path / "fixed.onnx", fixed_net())
+    result = bring(tmp_path / "fixed.onnx", fixed_net(), *UNIT)
     assert result.exit_code == 0, result.output
     assert "note: the file declares pictures of 64x64 alone" in result.output
     spec = find_style("fixed")
@@ -75,7 +78,7 @@ def test_a_net_of_one_size_is_freed_and_says_so(tmp_path: Path) -> None:
 def test_what_cannot_be_freed_is_refused(
     tmp_path: Path, net: Callable[[], onnx.ModelProto], words: str
 ) -> None:
-    result = bring(tmp_path / "bound.onnx", net())
+    result = bring(tmp_path / "bound.onnx", net(), *UNIT)
     assert result.exit_code == 5, result.output
     assert len(result.output.splitlines()) == 1
     assert words in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from rtstyle.cli.main import main
 from rtstyle.cli.sample import sample_picture
 from rtstyle.importers import converted
 from rtstyle.importers import measure as measuring
+from rtstyle.importers.tensors import read_tensorflow, read_tensors, tensorflow_prefix
 from rtstyle.nets.cartoongan import CartoonGenerator, rgb_kernels
 from rtstyle.nets.foreign import LengstromNet, TransformerNet
 from rtstyle.styles import find_style, user_folder
@@ -26,6 +28,7 @@ from rtstyle.types import Pixels, Size
 from tests.published import animegan_painting, animegan_state
 
 Floats = npt.NDArray[np.float32]
+ONE = np.ones(1, np.float32)
 PICTURE = sample_picture()[200:264, 300:396]
 
 
@@ -45,7 +48,8 @@ def left() -> list[Path]:
 
 def stylized(name: str) -> Pixels:
     with load_stylizer(find_style(name), backend="onnxruntime") as stylizer:
-        return stylizer(PICTURE[None])[0]
+        painted: Pixels = stylizer(PICTURE[None])[0]
+    return painted
 
 
 def painted_by(net: Callable[[torch.Tensor], torch.Tensor]) -> Pixels:
@@ -146,28 +150,47 @@ def checkpoint(folder: Path) -> Path:
     return folder / "fns.ckpt"
 
 
-@pytest.mark.parametrize("asked", ["folder", "prefix", "index", "old"])
-def test_a_tensorflow_checkpoint_is_taken_however_it_is_named(
-    tmp_path: Path, tensorflow: StandIn, asked: str
-) -> None:
+def test_a_tensorflow_checkpoint_is_found_however_it_is_named(tmp_path: Path) -> None:
     prefix = checkpoint(tmp_path / "run")
-    old = tmp_path / "old.ckpt"
+    old = tmp_path / "single" / "old.ckpt"
+    old.parent.mkdir()
     old.write_bytes(b"any" + (0xDB4775248B80FB57).to_bytes(8, "little"))
-    file = {
-        "folder": prefix.parent,
-        "prefix": prefix,
-        "index": Path(f"{prefix}.index"),
-        "old": old,
-    }[asked]
-    result = bring(file, "--as", "wave")
+    for asked in (prefix.parent, prefix, Path(f"{prefix}.index"), Path(f"{prefix}.meta")):
+        assert tensorflow_prefix(asked) == prefix
+    assert tensorflow_prefix(Path(f"{prefix}.data-00000-of-00001")) == prefix
+    assert tensorflow_prefix(old) == old
+    assert tensorflow_prefix(old.parent) == old
+    (tmp_path / "torch.ckpt").write_bytes(b"PK")
+    for other in ("torch.ckpt", "nothing.ckpt", "nothing.pth"):
+        assert tensorflow_prefix(tmp_path / other) is None
+    (tmp_path / "empty").mkdir()
+    assert tensorflow_prefix(tmp_path / "empty") is None
+
+
+def test_variables_are_read_less_the_optimizers(tmp_path: Path, tensorflow: StandIn) -> None:
+    prefix = checkpoint(tmp_path / "run")
+    state, digest = read_tensorflow(prefix)
+    assert tensorflow.asked == [str(prefix)]
+    assert state.keys() == variables().keys()
+    Path(f"{prefix}.index").write_bytes(b"tables")
+    assert read_tensorflow(prefix)[1] != digest
+    stream = io.BytesIO()
+    np.savez(stream, **{f"{k}:0": v for k, v in {**variables(), "beta1_power": ONE}.items()})  # type: ignore[arg-type]
+    same = read_tensors(stream.getvalue(), "same.npz")
+    assert same.keys() == state.keys()
+    assert all(torch.equal(same[key], state[key]) for key in state)
+
+
+def test_a_tensorflow_checkpoint_becomes_a_style(tmp_path: Path, tensorflow: StandIn) -> None:
+    result = bring(checkpoint(tmp_path / "run").parent, "--as", "wave")
     assert result.exit_code == 0, result.output
-    assert tensorflow.asked == [str(old if asked == "old" else prefix)]
-    spec = find_style("wave")
-    assert "lengstrom/fast-style-transfer" in spec.source
-    np.savez(tmp_path / "same.npz", **{f"{k}:0": v for k, v in variables().items()})  # type: ignore[arg-type]
-    if asked == "prefix":
-        assert bring(tmp_path / "same.npz").exit_code == 0
-        assert find_style("same").sha256 == spec.sha256
+    assert "lengstrom/fast-style-transfer" in find_style("wave").source
+    net = LengstromNet(4)
+    kernels = (v.transpose(3, 2, 0, 1) if v.ndim == 4 else v for v in variables().values())
+    tensors = (torch.from_numpy(np.ascontiguousarray(v)) for v in kernels)
+    net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
+    expected = painted_by(lambda x: net((x + 1) * 127.5) / 127.5 - 1)
+    assert apart(stylized("wave"), expected) <= 1
 
 
 def test_without_tensorflow_one_line_says_what_to_do(
