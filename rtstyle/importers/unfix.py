@@ -23,14 +23,17 @@ Shape = tuple[int, ...]
 def unfix(model: onnx.ModelProto) -> int:
     """Rewrite ``model``, whose input has fixed lengths, in place; returns how many operators.
 
-    The model must have passed the check of rtstyle.styles. A graph whose shapes cannot be inferred
-    stays as it is.
+    A graph whose shapes cannot be inferred, or that contradicts them, stays as it is.
     """
+    rewritten = onnx.ModelProto()
+    rewritten.CopyFrom(model)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except Exception:  # then it is not made for one size in a way that could be told
+        changed = _Unfixer(rewritten, inferred).run()
+    except Exception:  # numbers of no sense, in a file that nobody here made; running it will tell
         return 0
-    return _Unfixer(model, inferred).run()
+    model.CopyFrom(rewritten)
+    return changed
 
 
 class _Unfixer:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from rtstyle.backends import load_stylizer
 from rtstyle.cli.main import main
@@ -20,6 +20,7 @@ from rtstyle.importers import confined, converted
 from rtstyle.importers import measure as measuring
 from rtstyle.importers.confined import Confinement, RunError
 from rtstyle.importers.measure import measure
+from rtstyle.importers.unfix import unfix
 from rtstyle.styles import SizeRule, find_style, user_folder
 from rtstyle.types import Size
 from tests.foreign import (
@@ -65,6 +66,18 @@ def test_a_net_of_one_size_is_freed_and_says_so(tmp_path: Path) -> None:
         got = stylizer(picture[None, 100:223, 100:301])[0].astype(float)
     ratio = got.mean(axis=(0, 1)) / picture[100:223, 100:301].mean(axis=(0, 1))
     assert ratio[0] == pytest.approx(ratio[1] / 2, rel=0.05)
+
+
+@pytest.mark.parametrize(("place", "number"), [("whole", 0), ("axes", 9), ("grouped", 0)])
+def test_a_graph_of_senseless_numbers_stays_as_it_is(place: str, number: int) -> None:
+    net = fixed_net()
+    tensor = next(t for t in net.graph.initializer if t.name == place)
+    lengths = numpy_helper.to_array(tensor).copy()
+    lengths[-1] = number
+    tensor.CopyFrom(numpy_helper.from_array(lengths, place))
+    before = net.SerializeToString()
+    if unfix(net) == 0:
+        assert net.SerializeToString() == before
 
 
 @pytest.mark.parametrize(
