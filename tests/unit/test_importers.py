@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,9 @@ def floats(begin: int, end: int, *shape: int, kind: str = "F32") -> dict[str, ob
 
 def scripted() -> bytes:
     stream = io.BytesIO()
-    torch.jit.save(torch.jit.script(torch.nn.Identity()), stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch gives this kind of file up
+        torch.jit.save(torch.jit.script(torch.nn.Identity()), stream)
     return stream.getvalue()
 
 

@@ -34,7 +34,7 @@ from tests.foreign import (
 )
 from tests.nets import build, conv_net, identity_net
 
-UNIT = ("--range", "0..1", "--output-range", "0..1")
+UNIT = ("--range", "0..1", "--output-range", "0..1", "--order", "rgb")
 """These nets paint nothing that a range could be told from."""
 
 
@@ -65,7 +65,7 @@ def test_a_net_of_one_size_is_freed_and_says_so(tmp_path: Path) -> None:
     with load_stylizer(spec, backend="onnxruntime") as stylizer:
         got = stylizer(picture[None, 100:223, 100:301])[0].astype(float)
     ratio = got.mean(axis=(0, 1)) / picture[100:223, 100:301].mean(axis=(0, 1))
-    assert ratio[0] == pytest.approx(ratio[1] / 2, rel=0.05)
+    assert ratio[0] == pytest.approx(ratio[1] / 2, rel=0.15)
 
 
 @pytest.mark.parametrize(("place", "number"), [("whole", 0), ("axes", 9), ("grouped", 0)])
