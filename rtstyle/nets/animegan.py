@@ -194,12 +194,17 @@ class AnimeGenerator(nn.Module):
         fine = self.block_a[0](x)
         half = self.block_a[1:](fine)
         up, *rest = self.block_e
-        y = up(self.block_d(self.block_c(self.block_b(half))) + half.repeat(1, 2, 1, 1))
-        y = y + fine.repeat(1, 2, 1, 1)
+        y = up(self.block_d(self.block_c(self.block_b(half))) + _twice(half))
+        y = y + _twice(fine)
         for layer in rest:
             y = layer(y)
         drawn: Tensor = self.out_layer(y)
         return drawn
+
+
+def _twice(x: Tensor) -> Tensor:
+    # Not repeat, which compilers get as a Tile of unknown counts.
+    return torch.cat([x, x], dim=1)
 
 
 def initialise(module: nn.Module) -> None:
