@@ -59,7 +59,13 @@ def from_onnx(
             few = width * height <= _FEW_PIXELS
             sides = (2 * width, 2 * height) if few else (width // 2, height // 2)
             other = resized(picture, found.rule.fit(Size(*sides)))
-            _require_alike(confinement.open(model), resized(picture, own), other, name)
+            try:
+                _require_alike(confinement.open(model), resized(picture, own), other, name)
+            except RunError as error:
+                raise UnsafeModel(
+                    f"{name} is refused: expected a net of free height and width, found one that "
+                    f"fails at {other.shape[1]}x{other.shape[0]}: {error}"
+                ) from error
             shown = resized(picture, own)
     expected = _by_original(data, foreign, found, shown, confinement, name)
     return Converted(model, kind, "foreign", found.rule, shown, expected, tuple(notes))
