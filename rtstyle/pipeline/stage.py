@@ -167,6 +167,11 @@ class Background:
         """Whether the thread still runs."""
         return self._thread.is_alive()
 
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for its own end, at most ``timeout`` seconds; whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
     def close(self, timeout: float | None = None) -> bool:
         """Tell it to stop and wait for it, at most ``timeout`` seconds; whether it has ended."""
         self.stop.set()
