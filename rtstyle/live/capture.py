@@ -57,7 +57,7 @@ class _Reader:
 
     def _held(self, frame: Frame, stop: threading.Event) -> Frame:
         """A film's first picture waits until the styles are ready: it can, and none is lost."""
-        self._capture.first_size.put(frame)
+        self._capture.first.put(frame)
         while not stop.is_set() and not self._capture.released.wait(_POLL_SECONDS):
             self.seen = self.changed = time.monotonic()
         return replace(frame, pts=time.monotonic_ns())
@@ -99,7 +99,7 @@ class Capture:
         becomes right, as in a mirror."""
         self.open = open_camera
         self.frames: Slot[Frame] = Slot()
-        self.first_size: Slot[Frame] = Slot()
+        self.first: Slot[Frame] = Slot()
         """The first picture of a film, shown around while it is held back."""
         self.released = threading.Event()
         """Set it when a film's pictures may begin."""
@@ -165,7 +165,7 @@ class Capture:
             self.error = error
         finally:
             self.state = "ended"
-            self.first_size.close()
+            self.first.close()
             self.frames.close()
 
     def _attend(self, stop: threading.Event) -> int | None:

@@ -172,9 +172,11 @@ class Live:
         """Let a film begin once the style is ready for its pictures."""
         if self._capture.released.is_set():
             return
-        first = self._capture.first_size.get(0.0)
+        first = self._capture.first.get(0.0)
         if first is not None:
             self._first = first.size
+            # The window opens now: that takes long enough to lose pictures.
+            self._look(np.asarray(first.pixels, np.uint8), first.size)
         if self._first is not None and self._mixer.wait_ready(self._first, _WAIT_SECONDS):
             self._capture.released.set()
 

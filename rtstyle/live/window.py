@@ -36,6 +36,9 @@ KEYS = {
 """What each key asks for, by SDL's name of it."""
 
 
+_BLIND = ("dummy", "offscreen", "evdev")
+
+
 class Display(Protocol):
     """Where a viewer looks, and says what he wants."""
 
@@ -69,6 +72,9 @@ class Window:
         self._screen: pygame.Surface | None = None
         try:
             pygame.display.init()
+            # Where there is no display SDL takes a driver that shows nothing, and does not say so.
+            if pygame.display.get_driver() in _BLIND and "SDL_VIDEODRIVER" not in os.environ:
+                raise pygame.error("there is no display")
             pygame.display.set_caption(title)
             self._screen = pygame.display.set_mode((size.width, size.height), pygame.RESIZABLE)
         except pygame.error as error:

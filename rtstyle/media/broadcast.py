@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 from urllib.parse import urlsplit
 
 import av
 from av.container import OutputContainer
-from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError, OutputNotWritable, UsageError
 from rtstyle.media.camera import without_password
@@ -60,12 +59,14 @@ class Broadcast:
             self._container = av.open(
                 url, "w", format=_MUXERS[scheme], options=options, timeout=(5.0, 5.0)
             )
-            self._stream = cast(
-                VideoStream, self._container.add_stream("libx264", rate=max(1, round(rate)))
-            )
+            self._stream = self._container.add_stream("libx264", rate=max(1, round(rate)))
             self._stream.width, self._stream.height = self._even.width, self._even.height
             self._stream.pix_fmt = "yuv420p"
             self._stream.codec_context.time_base = _TICK
+            # A receiver would take a small picture without these for BT.601.
+            context = self._stream.codec_context
+            context.colorspace, context.color_primaries = _BT709.matrix, _BT709.primaries
+            context.color_trc, context.color_range = _BT709.transfer, 1
             self._stream.options = {
                 "preset": "veryfast",
                 "tune": "zerolatency",

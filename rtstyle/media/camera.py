@@ -24,6 +24,8 @@ from rtstyle.media.devices import describe_cameras, list_cameras
 from rtstyle.media.file import open_video
 from rtstyle.types import DEFAULT_LIMITS, Frame, Pixels, Size
 
+_SYSTEM: str = sys.platform
+
 CAPTURE_CLOCK = Fraction(1, 10**9)
 """Time base of live frames: pts is the monotonic clock in nanoseconds when it was captured."""
 
@@ -87,7 +89,7 @@ def open_camera(
         return DeviceCamera(name, size=size, fps=fps)
     if is_url(name):
         return UrlCamera(name, size=size, stop=stop)
-    if sys.platform.startswith("linux") and Path(name).is_char_device():
+    if _SYSTEM.startswith("linux") and Path(name).is_char_device():
         return DeviceCamera(name, size=size, fps=fps)
     return FileCamera(name, size=size, stop=stop)
 
@@ -152,7 +154,8 @@ class FileCamera:
     def __init__(self, path: str, *, size: Size | None, stop: threading.Event) -> None:
         self.name = Path(path).name
         self._film = open_video(path)
-        self.rate, self.notes = self._film.info.average_rate, ()
+        self.rate = self._film.info.average_rate
+        self.notes: tuple[str, ...] = ()
         self._size, self._pace = size, _Pace(stop)
         self._frames = iter(self._film)
 
@@ -196,7 +199,8 @@ class UrlCamera:
             context = self._stream.codec_context
             context.options = {"max_pixels": str(DEFAULT_LIMITS.max_pixels)}
             context.thread_type = "SLICE"  # frame threads hold back a picture each
-            self.rate, self.notes = self._stream.average_rate, ()
+            self.rate = self._stream.average_rate
+            self.notes: tuple[str, ...] = ()
             self._ends = self._container.duration is not None and self._container.duration > 0
             self._pictures = self._container.decode(self._stream)
         except BaseException:
@@ -264,7 +268,7 @@ def _fitted(pixels: Pixels, size: Size | None) -> Pixels:
 
 def _check_device(name: str) -> None:
     """Tell what OpenCV does not: whether the device is there, and ours to open."""
-    if not sys.platform.startswith("linux"):
+    if not _SYSTEM.startswith("linux"):
         return
     path = Path(f"/dev/video{int(name)}") if name.isdigit() else Path(name)
     if not path.exists():
@@ -280,9 +284,9 @@ def _check_device(name: str) -> None:
 
 def _api() -> int:
     """Media Foundation takes up to 20 s to open a camera (opencv issue 17687)."""
-    if sys.platform.startswith("linux"):
+    if _SYSTEM.startswith("linux"):
         return int(cv2.CAP_V4L2)
-    return int(cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY)
+    return int(cv2.CAP_DSHOW if _SYSTEM == "win32" else cv2.CAP_ANY)
 
 
 def _why(error: BaseException) -> str:

@@ -15,6 +15,8 @@ from rtstyle.types import Size
 Ioctl = Callable[[int, int, bytearray], int]
 """fcntl.ioctl on a descriptor, which fills the buffer; a test's own in its place."""
 
+_SYSTEM: str = sys.platform
+
 # linux/videodev2.h; the sizes are those of the structures.
 _QUERYCAP = 0x80685600
 _ENUM_FMT = 0xC0405602
@@ -64,7 +66,7 @@ def list_cameras(root: Path = Path("/dev"), *, ioctl: Ioctl | None = None) -> li
     Devices of a camera that give no pictures (metadata) are left out.
     """
     if ioctl is None:
-        if not sys.platform.startswith("linux"):
+        if not _SYSTEM.startswith("linux"):
             return []
         import fcntl
 
@@ -83,7 +85,7 @@ def describe_cameras(cameras: list[CameraDevice]) -> str:
     words = [f"{one.number} ({one.name})" for one in cameras if one.captures or one.problem]
     if words:
         return "there is " + ", ".join(words)
-    if sys.platform.startswith("linux"):
+    if _SYSTEM.startswith("linux"):
         return "this system has no camera"
     return "try another number"
 
