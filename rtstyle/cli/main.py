@@ -56,6 +56,7 @@ EXTRAS = {
     "onnxruntime": "cpu",
     "onnxscript": "train",
     "openvino": "cpu",
+    "pygame": "live",
     "safetensors": "train",
     "torch": "train",
 }

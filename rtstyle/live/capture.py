@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtstyle.errors import CameraError
+from rtstyle.errors import CameraError, CameraLost
 from rtstyle.live.slot import Slot
 from rtstyle.media import Camera
 from rtstyle.pipeline import Background
@@ -29,7 +29,7 @@ class _Reader:
 
     def __init__(self, capture: Capture) -> None:
         self.ended = False
-        self.device = True
+        self.device = self.live = True
         self.began = self.seen = self.changed = time.monotonic()
         self.pictures = 0
         self.last: Pixels | None = None
@@ -39,14 +39,14 @@ class _Reader:
     def _work(self, stop: threading.Event) -> None:
         camera = self._capture.open(stop)
         try:
-            self.device = camera.device
+            self.device, self.live = camera.device, camera.live
             self._capture.met(camera)
             while not stop.is_set():
                 frame = camera.read()
                 if frame is None:
                     self.ended = True
                     return
-                if self.pictures == 0 and not camera.device:
+                if self.pictures == 0 and not camera.live:
                     frame = self._held(frame, stop)
                 if stop.is_set():
                     return
@@ -182,6 +182,12 @@ class Capture:
         if error is not None and (self.captured == 0 or not isinstance(error, CameraError)):
             self.error = error
             return None
+        if self.captured == 0:
+            self.error = CameraLost(
+                f"{self.camera_name} gave no picture in {self._open_seconds:g} s; unplug it, plug "
+                "it in again, or take another"
+            )
+            return None
         if self.state != "lost":
             self.losses += 1
         self.state = "lost"
@@ -191,7 +197,7 @@ class Capture:
         now = time.monotonic()
         if reader.pictures == 0:
             return now - max(reader.began, reader.seen) > self._open_seconds
-        if now - reader.seen > self._stall:
+        if reader.live and now - reader.seen > self._stall:
             return True
         if not reader.device or now - reader.changed <= self._stall:
             return False

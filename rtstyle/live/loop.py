@@ -132,7 +132,8 @@ class Live:
     def _one(self, frame: Frame) -> bool:
         """Show one picture; whether it was."""
         pixels = np.asarray(frame.pixels, np.uint8)
-        ready = self._mixer.wait_ready(frame.size, 0.0) or self._mixer.shown is not None
+        # A style that fails later only stays away; without any there is nothing to go on with.
+        ready = self._mixer.shown is not None or self._mixer.wait_ready(frame.size, 0.0)
         if not ready and self._open_display is None:
             self._skipped += 1
             return False
@@ -142,8 +143,15 @@ class Live:
             self._net.add(time.monotonic() - before)
         out = Frame(result, frame.pts, frame.time_base, None, frame.index)
         self._result = result
-        for sink in self._all_sinks():
+        for sink in self._sinks:
             sink.show(out)
+        if self._recording is not None:
+            try:
+                self._recording.show(out)
+            except RtstyleError as error:
+                # Began by a key, beside what is on show, which must not end with it.
+                self._recording = None
+                self._fail(f"recording failed: {error}")
         self._look(result, frame.size)
         now = time.monotonic()
         delay = now - frame.pts * 1e-9
@@ -186,7 +194,8 @@ class Live:
             yield self._told
         style = mixer.style
         if mixer.shown != style:
-            style += " (loading)"
+            failed = mixer.palette.error(mixer.styles.index(style)) is not None
+            style += " (could not be loaded)" if failed else " (loading)"
         if mixer.mix is not None:
             style += f" with {mixer.mix[1]:.0%} {mixer.mix[0]}"
         colour = ", own colours" if mixer.keep_colour else ""

@@ -100,6 +100,8 @@ class Recorder:
             continue
         if self._thread.error is not None:
             raise self._thread.error
+        if self._written == 0:
+            return f"{self._name}: nothing was written, since no picture came"
         told = f"{self._name}: {self._written} frames written"
         return told + (f", {self.dropped} dropped since it was too slow" if self.dropped else "")
 
@@ -192,7 +194,12 @@ class VirtualCamera:
         pixels: Pixels = np.asarray(frame.pixels, np.uint8)
         if self._size is not None and frame.size != self._size:
             pixels = np.asarray(letterbox(pixels, self._size), np.uint8)
-        self._camera.send(np.ascontiguousarray(pixels))  # type: ignore[attr-defined]
+        try:
+            self._camera.send(np.ascontiguousarray(pixels))  # type: ignore[attr-defined]
+        except (RuntimeError, OSError) as error:
+            raise CameraError(
+                f"the virtual camera went away ({error}); start it again: rtstyle live --check"
+            ) from None
         self.frames += 1
 
     def finish(self) -> str:

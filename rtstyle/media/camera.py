@@ -41,7 +41,9 @@ class Camera(Protocol):
 
     name: str
     device: bool
-    """Whether it is one: repeated pictures are a fault then, and nothing can be held back."""
+    """Whether it is one: pictures that repeat are a fault then."""
+    live: bool
+    """Whether pictures come by themselves: silence is a fault then, and nothing is held back."""
     rate: Fraction | None
     """Pictures a second, as it says."""
     notes: tuple[str, ...]
@@ -97,7 +99,7 @@ def open_camera(
 class DeviceCamera:
     """A camera of this system, through OpenCV: MJPG where it has it, the smallest buffer."""
 
-    device = True
+    device = live = True
 
     def __init__(self, name: str, *, size: Size | None, fps: float | None) -> None:
         self.name = f"camera {name}"
@@ -149,7 +151,7 @@ class DeviceCamera:
 class FileCamera:
     """A film at its own pace; its clock starts with the second picture that is asked for."""
 
-    device = False
+    device = live = False
 
     def __init__(self, path: str, *, size: Size | None, stop: threading.Event) -> None:
         self.name = Path(path).name
@@ -202,6 +204,7 @@ class UrlCamera:
             self.rate = self._stream.average_rate
             self.notes: tuple[str, ...] = ()
             self._ends = self._container.duration is not None and self._container.duration > 0
+            self.live = not self._ends
             self._pictures = self._container.decode(self._stream)
         except BaseException:
             self._container.close()

@@ -47,7 +47,7 @@ class ScriptedCamera:
     """Gives numbered pictures; ``unplug`` ends them in one of the ways that drivers have."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk, self.name, self.device = desk, "scripted", True
+        self.desk, self.name, self.device, self.live = desk, "scripted", True, True
         self.rate: Fraction | None = Fraction(100)
         self.notes: tuple[str, ...] = ()
         desk.open_now += 1
@@ -348,6 +348,39 @@ def test_a_film_as_camera_loses_nothing_before_its_style_is_loaded(tmp_path: Pat
     assert times[0] == 0
     assert times == sorted(set(times))
     assert 1.0 < times[-1] < 10.0  # its own pace, not as fast as it decodes
+
+
+def test_a_film_whose_pictures_lie_far_apart_is_not_taken_for_lost(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=2, rate=1)
+    with (
+        Mixer([FakeStylizer()]) as mixer,
+        Capture(lambda stop: open_camera(str(clip), stop=stop), stall_seconds=0.2) as capture,
+    ):
+        report = Live(capture, mixer, [Eye()]).run(threading.Event())
+    assert (report.captured, report.losses) == (2, 0)
+
+
+def test_a_camera_that_never_gives_a_picture_is_an_error_in_time(mixer: Mixer) -> None:
+    desk = Desk()
+    desk.unplug("hang")
+    capture = Capture(lambda stop: ScriptedCamera(desk), open_seconds=0.1)
+    with capture, pytest.raises(CameraLost, match=r"gave no picture in 0\.1 s"):
+        Live(capture, mixer, [Eye()]).run(threading.Event())
+    desk.plug()
+
+
+def test_a_recording_that_fails_does_not_end_what_is_on_show(mixer: Mixer) -> None:
+    class Full(Eye):
+        def show(self, frame: Frame) -> None:
+            raise OutputError("the disk is full")
+
+    display = ScriptedDisplay(["record", *["overlay"] * 5, "quit"])
+    with Capture(Desk().open) as capture:
+        report = Live(capture, mixer, open_display=lambda size: display, start_recording=Full).run(
+            threading.Event()
+        )
+    assert report.shown >= 5
+    assert report.notes == ("recording failed: the disk is full",)
 
 
 def test_a_recorder_too_slow_drops_and_counts_and_never_blocks() -> None:
