@@ -72,7 +72,12 @@ class Palette:
         self._loader = Background(self._work, name="palette")
 
     def prepare(self, size: Size) -> None:
-        """Have every style ready for pictures of ``size``; returns at once."""
+        """Have every style ready for pictures of ``size``; returns at once.
+
+        Raises what ended the loader, where that was no error of a style.
+        """
+        if self._loader.error is not None:
+            raise self._loader.error
         if self._sizes and self._sizes[-1] == size:
             return
         with self._changed:

@@ -169,6 +169,38 @@ def test_a_style_that_does_not_load_is_stepped_over_and_told() -> None:
         assert mixer.step(-1) == "one"
 
 
+def test_a_mistake_in_a_loader_is_not_hidden_behind_the_source() -> None:
+    def load(style: StyleSpec) -> FakeStylizer:
+        raise ZeroDivisionError("a mistake")
+
+    with Palette([spec("one")], load=load) as palette:
+        mixer = Mixer(palette)
+        with pytest.raises(ZeroDivisionError):
+            palette.wait(0, SIZE, WAIT)
+        with pytest.raises(ZeroDivisionError):
+            mixer.process(plain(1))
+
+
+def test_a_shared_palette_serves_viewers_from_their_own_threads() -> None:
+    with Palette(two()) as palette:
+        assert all(palette.wait(index, SIZE, WAIT) for index in range(2))
+        results: dict[str, list[int]] = {}
+
+        def view(name: str) -> None:
+            mixer = Mixer(palette)
+            mixer.style = name
+            shown = [int(mixer.process(plain(index))[0, 0, 0]) for index in range(40)]
+            results[name] = shown
+
+        viewers = [threading.Thread(target=view, args=(name,)) for name in palette.names]
+        for viewer in viewers:
+            viewer.start()
+        for viewer in viewers:
+            viewer.join(WAIT)
+    assert results["same"] == list(range(40))
+    assert results["negative"] == [255 - index for index in range(40)]
+
+
 def test_fifty_switches_lose_no_picture() -> None:
     with Mixer(two()) as mixer:
         ready(mixer)
