@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from benchmarks.gpu import measure_gpu
-from benchmarks.material import random_pack
+from benchmarks.material import NETS, random_pack
 from benchmarks.memory import measure_memory
 from benchmarks.video import measure_video
 from rtstyle.errors import RtstyleError
@@ -70,6 +70,13 @@ def _shared(command: F) -> F:
     help="The style's weights for the two naive loops.  [default: random ones of its width]",
 )
 @click.option(
+    "--net",
+    type=click.Choice(NETS),
+    default="johnson",
+    show_default=True,
+    help="Kind of the random net; without --style.",
+)
+@click.option(
     "--width", default=32, show_default=True, help="Width of the random net; without --style."
 )
 @click.option(
@@ -85,6 +92,7 @@ def video(
     *,
     style: str | None,
     checkpoint: Path | None,
+    net: str,
     width: int,
     clip: Path | None,
     frames: int,
@@ -99,6 +107,7 @@ def video(
     measure_video(
         style=style,
         checkpoint=checkpoint,
+        net=net,
         width=width,
         clip=clip,
         frames=frames,

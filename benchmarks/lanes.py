@@ -65,9 +65,9 @@ def naive_torch(*, clip: str, output: str, weights: str) -> dict[str, Any]:
     """OpenCV capture, torch float32 frame by frame, OpenCV writer."""
     import torch
 
-    from rtstyle.train.checkpoint import load_net
+    from benchmarks.material import floats_net
 
-    net = load_net(weights).eval()
+    net = floats_net(Path(weights))
 
     def paint(frame: Floats) -> Floats:
         with torch.inference_mode():

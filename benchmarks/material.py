@@ -6,6 +6,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from rtstyle.errors import ModelError
 from rtstyle.media import write_clip
 from rtstyle.styles import SizeRule, StyleSpec, write_pack
 from rtstyle.types import Pixels, Size
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _DRAWN = 100
 _SEED = 7
@@ -35,21 +39,21 @@ def draw_clip(path: Path, *, frames: int, size: Size) -> Path:
     return path
 
 
-def random_pack(folder: Path, weights: Path, *, width: int) -> Path:
-    """A Johnson net of random weights as a pack in ``folder`` and as the checkpoint ``weights``."""
-    from rtstyle.export import to_onnx
-    from rtstyle.nets.johnson import SIZE_MINIMUM, SIZE_MULTIPLE
-    from rtstyle.train.checkpoint import load_net
+NETS = ("johnson", "animegan", "fast")
+"""The nets that can be measured with random weights."""
 
-    net = load_net(random_weights(weights, width=width)).eval()
-    rule = SizeRule(minimum=SIZE_MINIMUM, multiple_of=SIZE_MULTIPLE)
-    model = to_onnx(net, rule)
+
+def random_pack(folder: Path, weights: Path, *, net: str = "johnson", width: int) -> Path:
+    """A net of random weights as a pack in ``folder`` and as the checkpoint ``weights``."""
+    from rtstyle.export import to_onnx
+
+    family, module, rule = _exported(random_weights(weights, net=net, width=width))
     write_pack(
         folder,
-        model=model,
+        model=to_onnx(module, rule),
         name=f"random-{width}",
         title=f"Random weights, width {width}",
-        family="johnson",
+        family=family,
         size_rule=rule,
         licence="CC0-1.0",
         source="random weights, made by the benchmark",
@@ -58,29 +62,40 @@ def random_pack(folder: Path, weights: Path, *, width: int) -> Path:
     return folder
 
 
-def random_weights(path: Path, *, width: int) -> Path:
+def random_weights(path: Path, *, net: str = "johnson", width: int) -> Path:
     """A checkpoint of random weights; what a net costs does not depend on them."""
     import torch
 
-    from rtstyle.nets import JohnsonNet
+    from rtstyle.nets import AnimeGenerator, FastAnimeGenerator, JohnsonNet
     from rtstyle.train.checkpoint import save_weights
 
     torch.manual_seed(_SEED)
-    save_weights(path, JohnsonNet(width=width), iteration=0)
+    kinds = dict(zip(NETS, (JohnsonNet, AnimeGenerator, FastAnimeGenerator), strict=True))
+    save_weights(path, kinds[net](width=width), iteration=0)
     return path
+
+
+def floats_net(weights: Path) -> nn.Module:
+    """The net of a checkpoint for float32 ``(N, 3, H, W)`` in [0, 1]."""
+    return _exported(weights)[1]
+
+
+def _exported(weights: Path) -> tuple[str, nn.Module, SizeRule]:
+    from rtstyle.train import exported_net, load_any
+
+    family, module, rule = exported_net(load_any(weights))
+    return family, module.eval(), rule
 
 
 def plain_graph(path: Path, weights: Path, *, size: Size) -> Path:
     """The net as most people export it: float32 planes in and out, one fixed size."""
     import torch
 
-    from rtstyle.train.checkpoint import load_net
-
     frame = torch.zeros(1, 3, size.height, size.width)
     with warnings.catch_warnings():
         # The exporter's own deprecations.
         warnings.simplefilter("ignore")
-        torch.onnx.export(load_net(weights).eval(), (frame,), str(path), dynamo=True, verbose=False)
+        torch.onnx.export(floats_net(weights), (frame,), str(path), dynamo=True, verbose=False)
     return path
 
 
@@ -92,7 +107,7 @@ def width_of(spec: StyleSpec) -> int:
     import onnx
 
     if spec.family != "johnson":
-        raise ModelError(f"{spec.name}: the naive loops run Johnson nets, this is {spec.family}")
+        raise ModelError(f"{spec.name}: of family {spec.family}; give its --checkpoint")
     graph = onnx.load(spec.file).graph
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:

@@ -43,6 +43,7 @@ def measure_video(
     *,
     style: str | None,
     checkpoint: Path | None,
+    net: str,
     width: int,
     clip: Path | None,
     frames: int,
@@ -57,14 +58,14 @@ def measure_video(
         if clip is None:
             clip = draw_clip(folder / "clip.mp4", frames=frames, size=size)
         size = clip_size(clip)
-        orders, net = _orders(folder, clip, style, checkpoint, width, size)
+        orders, sentence = _orders(folder, clip, style, checkpoint, net, width, size)
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in orders}
         # In turn, so that a machine that slows down slows all of them.
         for _ in range(repeat):
             for name, order in orders.items():
                 runs[name].append(run_lane(name, **order))
     lanes = {name: Lane.of(found) for name, found in runs.items()}
-    figures = summarise(lanes, net=net, size=size, repeat=repeat)
+    figures = summarise(lanes, net=sentence, size=size, repeat=repeat)
     for line in report(lanes, figures, command):
         print(line)
     if record is not None:
@@ -83,24 +84,25 @@ def _orders(
     clip: Path,
     style: str | None,
     checkpoint: Path | None,
+    net: str,
     width: int,
     size: Size,
 ) -> tuple[dict[str, dict[str, str]], str]:
     """What each lane is told, and a sentence on the net."""
     weights = folder / "weights.safetensors"
     if style is None:
-        style = str(random_pack(folder / "pack", weights, width=width))
-        net = f"Johnson net of width {width}, the same random weights in all four"
+        style = str(random_pack(folder / "pack", weights, net=net, width=width))
+        sentence = f"{net} net of width {width}, the same random weights in all four"
     else:
         spec = find_style(style)
-        width = width_of(spec)
         style = str(spec.file.parent)
         if checkpoint is None:
+            width = width_of(spec)
             random_weights(weights, width=width)
-            net = f"{spec.name}, width {width}; random weights in (a) and (b), as fast as any"
+            sentence = f"{spec.name}, width {width}; random weights in (a) and (b), as fast as any"
         else:
             weights = checkpoint
-            net = f"{spec.name}, width {width}"
+            sentence = spec.name
     graph = plain_graph(folder / "plain.onnx", weights, size=size)
     common = {"clip": str(clip.resolve())}
     orders = {
@@ -109,7 +111,7 @@ def _orders(
         "rtstyle_video": {**common, "output": str(folder / "c.mp4"), "style": style},
         "net_alone": {**common, "style": style},
     }
-    return orders, net
+    return orders, sentence
 
 
 def summarise(lanes: dict[str, Lane], *, net: str, size: Size, repeat: int) -> dict[str, Any]:

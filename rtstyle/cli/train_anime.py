@@ -72,6 +72,13 @@ _teaching = options(
         help="Whose coarse colours to learn; `photo` takes only lines and texture of the teacher.",
     ),
     click.option(
+        "--lines",
+        type=click.FloatRange(0),
+        default=1.25,
+        show_default=True,
+        help="With the photo's tone: how strongly to draw the teacher's fine detail.",
+    ),
+    click.option(
         "--cache",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of the teacher's pictures, which several runs may share.  "
@@ -134,7 +141,7 @@ def _weights(**defaults: float) -> Callable[..., Any]:
     "--skip/--no-skip",
     default=True,
     show_default=True,
-    help="Add the photo to what the net draws: learns sooner, and keeps faces.",
+    help="Detail goes past the middle of the net: learns sooner, and keeps faces.",
 )
 @click.option("--iterations", type=click.IntRange(1), default=8000, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
@@ -201,7 +208,7 @@ def distil(
     "--skip/--no-skip",
     default=False,
     show_default=True,
-    help="Add the photo to what the net draws; the published net does not.",
+    help="Detail goes past the middle of the net; the published one has no such way.",
 )
 @click.option(
     "--pretraining",

@@ -2,10 +2,11 @@
 
 from rtstyle.export.graph import ByteGraph, multiply_accumulates, to_onnx
 from rtstyle.export.pack import PackCard, export_pack
-from rtstyle.export.parity import Parity, check_parity, psnr
+from rtstyle.export.parity import EQUAL_DB, Parity, check_parity, psnr
 from rtstyle.export.rewrite import SignedEnds, spelled_out
 
 __all__ = [
+    "EQUAL_DB",
     "ByteGraph",
     "PackCard",
     "Parity",

@@ -13,7 +13,14 @@ from rtstyle.styles.pack import load_pack, read_bounded, verify
 from rtstyle.styles.spec import PACK_FILE, SizeRule, StyleSpec
 
 PACKS = Path(__file__).resolve().parent / "packs"
-BUNDLED: tuple[str, ...] = ("great-wave", "starry-night", "great-wave-32")
+BUNDLED: tuple[str, ...] = (
+    "great-wave",
+    "starry-night",
+    "great-wave-32",
+    "hayao",
+    "hayao-fast",
+    "shinkai-fast",
+)
 """Folders of ``PACKS``, the default style first."""
 
 BARE_SIZE_RULE = SizeRule(minimum=32, multiple_of=8)

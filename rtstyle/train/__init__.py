@@ -5,7 +5,7 @@ from rtstyle.train.checkpoint import load_any, load_generator, load_net
 from rtstyle.train.device import resolve_device, resolve_precision
 from rtstyle.train.distil import DistilTrainer, DistilTraining
 from rtstyle.train.edges import smooth_edges, smooth_folder
-from rtstyle.train.finish import checkpoint_pack
+from rtstyle.train.finish import checkpoint_pack, exported_net
 from rtstyle.train.johnson import JohnsonTrainer, JohnsonTraining
 from rtstyle.train.loop import Trainer, TrainProgress
 from rtstyle.train.tone import Grade
@@ -21,6 +21,7 @@ __all__ = [
     "TrainProgress",
     "Trainer",
     "checkpoint_pack",
+    "exported_net",
     "load_any",
     "load_generator",
     "load_net",

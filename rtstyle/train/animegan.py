@@ -35,7 +35,7 @@ from rtstyle.train.generator import (
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite
 from rtstyle.train.record import Samples, TrainingRecord
 from rtstyle.train.teacher import Teacher, Tone
-from rtstyle.train.tone import Grade
+from rtstyle.train.tone import LINES, Grade
 from rtstyle.types import Pixels
 
 TERMS = ("content", "style", "colour", "variation", "adversarial", "discriminator", "total")
@@ -61,7 +61,7 @@ class AnimeTraining:
     width: int = 32
     blocks: int = 4
     skip: bool = False
-    """Add the photo to what the net draws; the published net does not."""
+    """Detail past the middle of an AnimeGenerator; the published net has none."""
     discriminator_width: int = 64
     pretraining: int = _PRETRAINING
     """Iterations of content alone; 0 where ``initial`` paints already."""
@@ -83,6 +83,8 @@ class AnimeTraining:
     layer: str = "conv4_4"
     tone: Tone = "photo"
     """Whose coarse colours a teacher's pictures have."""
+    lines: float = LINES
+    """How strongly a teacher's fine detail is drawn on the photo's tone."""
     grade: Grade = field(default_factory=Grade)
     """Of a teacher's pictures, and of the photos whose colours are to be kept."""
     teacher_size: int = 288
@@ -179,6 +181,7 @@ class AnimeTrainer(Trainer):
             settings.cache or settings.output / "teacher",
             tone=settings.tone,
             grade=settings.grade,
+            lines=settings.lines,
             device=settings.device,
             precision=settings.precision,
         )

@@ -35,7 +35,7 @@ from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_fact
 from rtstyle.train.muon import Muon
 from rtstyle.train.record import Samples, TrainingRecord
 from rtstyle.train.teacher import Teacher, Tone
-from rtstyle.train.tone import Grade
+from rtstyle.train.tone import LINES, Grade
 from rtstyle.types import Pixels
 
 TERMS = ("pixels", "detail", "features", "total")
@@ -55,7 +55,7 @@ class DistilTraining:
     width: int = 32
     blocks: int = 4
     skip: bool = True
-    """Add the photo to what the net draws: learns in a fraction of the iterations."""
+    """Detail past the middle of an AnimeGenerator: learns in a fraction of the iterations."""
     photo_limit: int | None = None
     """The most photos to train on: each costs one picture of the teacher."""
     iterations: int = 8000
@@ -69,6 +69,8 @@ class DistilTraining:
     """Peak learning rate of Muon; warmed up, then cosine down to 2 % of it."""
     tone: Tone = "photo"
     """Whose coarse colours the targets have (see Teacher)."""
+    lines: float = LINES
+    """How strongly a teacher's fine detail is drawn on the photo's tone."""
     grade: Grade = field(default_factory=Grade)
     """Of the targets."""
     pixels_weight: float = 1.0
@@ -151,6 +153,7 @@ class DistilTrainer(Trainer):
             settings.cache or settings.output / "teacher",
             tone=settings.tone,
             grade=settings.grade,
+            lines=settings.lines,
             device=settings.device,
             precision=settings.precision,
         )

@@ -40,16 +40,15 @@ def checkpoint_pack(
     ModelError for a checkpoint that cannot be used, ModelError where parity fails, InputError
     where there are no photos, OutputExists unless ``overwrite``.
     """
-    saved = load_any(checkpoint)
-    family, net, rule = _exported(saved)
+    family, net, rule = exported_net(load_any(checkpoint))
     chosen = PhotoSet.from_folder(photos).held_aside[:_PARITY_PHOTOS]
     pictures = [resize_short_side(read_photo(path), _PARITY_SIDE) for path in chosen]
     card = replace(card, family=family)
     return export_pack(net, output, card, rule=rule, photos=pictures, overwrite=overwrite)
 
 
-def _exported(net: StyleNet) -> tuple[str, nn.Module, SizeRule]:
-    """Family, net of [0, 1] and size rule: all that differs between kinds of net."""
+def exported_net(net: StyleNet) -> tuple[str, nn.Module, SizeRule]:
+    """What is exported of a net: its family, a net of pictures in [0, 1], and its size rule."""
     if not isinstance(net, JohnsonNet):
         rule = SizeRule(minimum=net.size_minimum, multiple_of=net.size_multiple)
         return "animegan", UnitRange(net), rule

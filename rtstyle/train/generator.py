@@ -64,7 +64,7 @@ class Shape(Protocol):
 
     @property
     def skip(self) -> bool:
-        """Whether the photo is added to what an AnimeGenerator draws."""
+        """Whether detail has a way past the middle of an AnimeGenerator."""
 
     @property
     def initial(self) -> Path | None:

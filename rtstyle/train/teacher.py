@@ -22,7 +22,7 @@ from rtstyle.nets.cartoongan import load_cartoongan
 from rtstyle.train.checkpoint import WEIGHTS, is_checkpoint, load_generator
 from rtstyle.train.data import read_photo
 from rtstyle.train.loop import as_batch, as_pictures
-from rtstyle.train.tone import Grade, with_tone
+from rtstyle.train.tone import LINES, Grade, with_tone
 from rtstyle.types import Pixels
 
 Tone = Literal["photo", "teacher"]
@@ -39,8 +39,8 @@ class Teacher:
     ``weights`` is a file, or the folder of a run; ``cache`` a folder of pictures that several runs
     may share: a picture is named by what it was made from. ``tone`` is where the targets' coarse
     colours come from: ``photo`` keeps the photo's and takes only lines and texture from the
-    teacher (see with_tone). ``grade`` is applied to the targets. Raises UnknownStyle or
-    ModelError for weights that cannot be used.
+    teacher (see with_tone), times ``lines``. ``grade`` is applied to the targets. Raises
+    UnknownStyle or ModelError for weights that cannot be used.
     """
 
     def __init__(
@@ -50,10 +50,11 @@ class Teacher:
         *,
         tone: Tone = "photo",
         grade: Grade | None = None,
+        lines: float = LINES,
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
-        self.grade = grade or Grade()
+        self.grade, self.lines = grade or Grade(), lines
         self.tone, self.device, self.precision, self.cache = tone, device, precision, cache
         file = weights / WEIGHTS if weights.is_dir() else weights
         net = load_generator(file) if is_checkpoint(file) else load_cartoongan(file)
@@ -74,7 +75,7 @@ class Teacher:
             _write(file, rendered)
         if self.tone == "teacher":
             return self.grade(rendered)
-        return with_tone(rendered, photo, self.grade)
+        return with_tone(rendered, photo, self.grade, lines=self.lines)
 
     def _name(self, photo: Pixels) -> str:
         """Of the photo's pixels and the weights; not the device, whose rounding nobody sees."""

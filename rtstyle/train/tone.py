@@ -30,7 +30,7 @@ _EDGE = 0.01
 _GRAIN_RADIUS = 2
 _GRAIN = 0.0015
 """The same two for the grain that a teacher's transposed convolutions leave: 0.04 is none."""
-_GAIN = 1.25
+LINES = 1.25
 """Of the teacher's detail, which the loss would otherwise find cheaper to leave out."""
 _FLAT_SIGMA = 5.0
 _FLAT, _TEXTURED = 2.0, 7.0
@@ -82,8 +82,12 @@ class Grade:
         return np.asarray(graded, np.float32)
 
 
-def with_tone(rendered: Pixels, photo: Pixels, grade: Grade | None = None) -> Pixels:
+def with_tone(
+    rendered: Pixels, photo: Pixels, grade: Grade | None = None, *, lines: float = LINES
+) -> Pixels:
     """The teacher's lines and texture in the photo's tone: two uint8 ``(H, W, 3)`` -> the same.
+
+    ``lines`` is a factor of the teacher's fine detail.
 
     Both are split into base and detail by a guided filter (He, Sun and Tang, "Guided Image
     Filtering", ECCV 2010, section 3) with the photo as guide, so that no halo stands along edges.
@@ -92,7 +96,7 @@ def with_tone(rendered: Pixels, photo: Pixels, grade: Grade | None = None) -> Pi
     wanted, drawn = _floats(photo), _floats(rendered)
     drawn = _guided(drawn, drawn, _GRAIN_RADIUS, _GRAIN)
     detail = drawn - _guided(wanted, drawn, _RADIUS, _EDGE)
-    toned = _guided(wanted, wanted, _RADIUS, _EDGE) + detail * _GAIN * _texture(wanted)
+    toned = _guided(wanted, wanted, _RADIUS, _EDGE) + detail * np.float32(lines) * _texture(wanted)
     return _levels(toned if grade is None else grade.of(toned))
 
 
@@ -115,12 +119,11 @@ def _texture(photo: Floats) -> Floats:
     )
     variance = np.maximum(blurred(luma * luma) - blurred(luma) ** 2, 0)
     share = (np.sqrt(variance) * 255 - _FLAT) / (_TEXTURED - _FLAT)
-    clipped: Floats = np.clip(share, 0, 1).astype(np.float32)
-    return np.expand_dims(clipped, 2)
+    return np.asarray(np.clip(share, 0, 1), np.float32)[..., None]
 
 
 def _floats(picture: Pixels) -> Floats:
-    return picture.astype(np.float32) / 255
+    return picture.astype(np.float32) / np.float32(255)
 
 
 def _levels(picture: Floats) -> Pixels:

@@ -50,10 +50,11 @@ def test_a_style_of_another_family_is_refused(tmp_path: Path) -> None:
         width_of(load_pack(pack))
 
 
-def test_every_lane_stylizes_every_frame_of_the_same_clip(tmp_path: Path) -> None:
+@pytest.mark.parametrize("net", ["--width 2", "--net fast --width 4"])
+def test_every_lane_stylizes_every_frame_of_the_same_clip(net: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         benchmarks,
-        shlex.split(f"video --frames 4 --size 64x48 --repeat 1 --width 2 --record {tmp_path}"),
+        shlex.split(f"video --frames 4 --size 64x48 --repeat 1 {net} --record {tmp_path}"),
         catch_exceptions=False,
     )
     assert result.exit_code == 0
