@@ -21,8 +21,8 @@ import sys
 import av, cv2, numpy as np
 from rtstyle.live import Window
 from rtstyle.types import Size
-import pygame
 window = Window("probe", Size(64, 48))
+import pygame
 picture = np.zeros((48, 64, 3), np.uint8)
 picture[:, :32] = (250, 10, 20)
 for _ in range(3):
@@ -56,7 +56,8 @@ def display() -> Iterator[dict[str, str]]:
         with os.fdopen(reading) as told:
             number = told.readline().strip()
         assert number, "Xvfb did not start"
-        environment = {key: value for key, value in os.environ.items() if "SDL" not in key}
+        own = ("SDL_VIDEODRIVER", "PYGAME_HIDE_SUPPORT_PROMPT")
+        environment = {key: value for key, value in os.environ.items() if key not in own}
         yield {**environment, "DISPLAY": f":{number}", "PYTHONPATH": str(ROOT)}
     finally:
         server.terminate()
