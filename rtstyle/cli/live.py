@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from rtstyle.backends import BACKENDS, PRECISIONS
+from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.live_check import check_live
 from rtstyle.cli.options import style_or_first
 from rtstyle.errors import UsageError
@@ -119,7 +120,7 @@ def live(
 ) -> None:
     """Stylize a camera's pictures as they come; the newest always wins, so delay cannot grow.
 
-    Sound is not carried. Ctrl-C ends it, and files are finished.
+    Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished.
     """
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
@@ -128,7 +129,7 @@ def live(
             check_place(target, camera, overwrite=overwrite)
     if record is not None and record == output:
         raise UsageError(f"{record}: --record and --output name the same file; leave one out")
-    with ExitStack() as stack:
+    with interruptible(), ExitStack() as stack:
         # Everything that can refuse does so before a net is loaded.
         sinks = [_sink(output, fps, overwrite)] if output != "window" else []
         if record is not None:

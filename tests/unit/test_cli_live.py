@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -45,6 +49,31 @@ def test_a_run_can_be_recorded_while_it_goes_nowhere(clip: Path, tmp_path: Path)
     assert code == 0, said
     assert tape.is_file()
     assert "tape.mkv" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
+def test_a_run_that_is_told_to_end_finishes_its_file(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "long.mp4", size=(64, 48), frames=900, rate=10)
+    out = tmp_path / "out.mkv"
+    words = ["live", "--camera", str(clip), *STYLE, "--output", str(out)]
+    root = str(Path(__file__).resolve().parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-m", "rtstyle.cli.main", *words],
+        env={**os.environ, "PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        part = out.with_name("out.mkv.part")
+        deadline = time.monotonic() + 60
+        while not part.exists() and time.monotonic() < deadline and run.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        run.terminate()
+        said, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, said
+    with av.open(str(out)) as film:
+        assert sum(1 for _ in film.decode(video=0)) >= 1
+    assert not part.exists()
 
 
 def test_a_recording_never_replaces_a_file_unasked(clip: Path, tmp_path: Path) -> None:
