@@ -33,6 +33,15 @@ def assets() -> Path:
     return ASSETS
 
 
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point a user's styles and caches to places of the test's own, so that it sees no others'."""
+    home = tmp_path.with_name(f"{tmp_path.name}-user")
+    monkeypatch.setenv("RTSTYLE_STYLES", str(home / "styles"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+
+
 def _threads() -> set[threading.Thread]:
     # tqdm, which torch's exporter uses, keeps one watchdog for the life of the process.
     return {t for t in threading.enumerate() if t.name != "tqdm_monitor"}

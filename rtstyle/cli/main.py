@@ -36,6 +36,8 @@ class LazyCommand:
 COMMANDS: dict[str, LazyCommand] = {
     "video": LazyCommand("rtstyle.cli.video:video", "Stylize a video, with its sound."),
     "image": LazyCommand("rtstyle.cli.image:image", "Stylize pictures."),
+    "live": LazyCommand("rtstyle.cli.live:live", "Stylize a camera, live."),
+    "cameras": LazyCommand("rtstyle.cli.cameras:cameras", "List cameras and their modes."),
     "verify": LazyCommand(
         "rtstyle.cli.verify:verify", "Prove what of a video is in its conversion."
     ),
@@ -58,6 +60,7 @@ EXTRAS = {
     "onnxruntime": "cpu",
     "onnxscript": "train",
     "openvino": "cpu",
+    "pygame": "live",
     "safetensors": "train",
     "torch": "train",
 }

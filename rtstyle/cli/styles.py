@@ -24,6 +24,11 @@ _MEASURED = {
     "max_difference_fp32": ("float32 against its source", "{:.2g} of 255 at most"),
     "psnr_bf16_db": ("bf16 against float32", "{:.1f} dB"),
     "psnr_fp16_db": ("fp16 against float32", "{:.1f} dB"),
+    "pan_warping_error": (
+        "flicker",
+        "{:.3g} warping error (a noisy picture, panned a pixel a frame; less is steadier)",
+    ),
+    "pan_warping_error_source": ("flicker before", "{:.3g} warping error of that picture itself"),
 }
 _RANGES = ("0..1", "-1..1", "0..255", "imagenet")
 """Of rtstyle.importers.hints, which is imported only to import."""
@@ -89,6 +94,13 @@ def show(*, name: str, as_json: bool) -> None:
     metavar="N",
     help="ONNX: width and height must be multiples of N.",
 )
+@click.option(
+    "--align-corners/--no-align-corners",
+    default=None,
+    help="AnimeGANv2: how its upsampling places its samples. Aligned is the default of the net in "
+    "bryandlee/animegan2-pytorch, and so of torch.hub's weights; that project's script runs those "
+    "it converted from TensorFlow without.  [default: aligned]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the imported style of that name.")
 def import_(
     *,
@@ -100,13 +112,16 @@ def import_(
     output_range: str | None,
     order: str | None,
     size_multiple: int | None,
+    align_corners: bool | None,
     overwrite: bool,
 ) -> None:
     """Make FILE a style that is found by its name.
 
     FILE is an ONNX image-to-image net, or weights of pytorch/examples' TransformerNet (.pth),
-    lengstrom/fast-style-transfer (.npz), CartoonGAN (.safetensors, .pth) or AnimeGANv2 (.pt). How
-    an ONNX net wants its pictures is found by showing it one, where you do not say so.
+    lengstrom/fast-style-transfer (.npz, or a TensorFlow checkpoint where tensorflow is installed),
+    CartoonGAN (.safetensors, .pth) or AnimeGANv2 (.pt). How an ONNX net wants its pictures is found
+    by showing it one, where you do not say so; one made for a single size is freed of it where that
+    can be done.
     """
     from rtstyle.importers import Hints, import_style
 
@@ -116,6 +131,7 @@ def import_(
         name=name,
         licence=licence,
         hints=Hints(layout, values, output_range, order, size_multiple),
+        align_corners=align_corners,
         overwrite=overwrite,
     )
     click.echo(f"{file.name}: {found.kind}")

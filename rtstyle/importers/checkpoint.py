@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtstyle.errors import ModelError, UnsafeModel
+from rtstyle.errors import ModelError, UsageError
 from rtstyle.export.graph import ByteGraph, to_onnx
-from rtstyle.importers.run import Converted, compare
+from rtstyle.importers.converted import Converted
 from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.nets.cartoongan import CartoonGenerator, rgb_kernels
 from rtstyle.nets.foreign import SIZE_MINIMUM, SIZE_MULTIPLE, LengstromNet, TransformerNet
 from rtstyle.styles import SizeRule
 from rtstyle.types import Pixels
 
-_MOST_BYTES = 256 * 2**20
-"""What a file of at most 64 MB may unpack to."""
-_WRAPPERS = ("state_dict", "generator", "model", "net", "params", "params_ema", "g")
 _RULE = SizeRule(SIZE_MINIMUM, SIZE_MULTIPLE)
 
 
@@ -65,7 +58,7 @@ def _transformer(state: Mapping[str, Tensor]) -> nn.Module:
 
 def _lengstrom(state: Mapping[str, Tensor]) -> nn.Module:
     def number(key: str) -> int:
-        found = re.search(r"(\d+)$", key.removesuffix(":0"))
+        found = re.search(r"(\d+)$", key)
         return int(found[1]) if found else 0
 
     values = [state[key] for key in sorted(state, key=number)]
@@ -81,8 +74,9 @@ def _cartoongan(state: Mapping[str, Tensor]) -> nn.Module:
     return net
 
 
-def _animegan(state: Mapping[str, Tensor]) -> nn.Module:
-    net = AnimeGenerator(state["block_a.0.1.weight"].shape[0])
+def _animegan(state: Mapping[str, Tensor], *, align_corners: bool = True) -> nn.Module:
+    # True is the default of the port's own net, and so what torch.hub's weights are run with.
+    net = AnimeGenerator(state["block_a.0.1.weight"].shape[0], align_corners=align_corners)
     net.load_state_dict(state)
     return net
 
@@ -97,18 +91,34 @@ _KINDS = (
 )
 
 
-def from_checkpoint(data: bytes, name: str, picture: Pixels) -> Converted:
-    """The net in the file as a graph of bytes.
+def from_checkpoint(
+    state: Mapping[str, Tensor], name: str, picture: Pixels, *, align_corners: bool | None = None
+) -> Converted:
+    """The net of the weights ``state`` as a graph of bytes.
 
-    ``picture`` is uint8 ``(H, W, 3)``, both sides multiples of 4, for parity. Raises UnsafeModel
-    where the file cannot be read as plain tensors, ModelError where they are of no known net.
+    ``picture`` is uint8 ``(H, W, 3)``, both sides multiples of 4, for parity; ``align_corners`` is
+    of AnimeGANv2 alone, None for the port's own default. Raises ModelError where the weights are of
+    no known net, UsageError for ``align_corners`` with another.
     """
-    state = _read(data, name)
     kind = next((k for k in _KINDS if k.mark in state), None)
     if kind is None:
         raise _unknown(state, name)
+    notes: tuple[str, ...] = ()
+    shown = kind.name
+    build = kind.build
+    if build is _animegan:
+        aligned = align_corners is not False
+        build = partial(_animegan, align_corners=aligned)
+        shown = f"{kind.name}, align_corners {aligned}"
+        if align_corners is None:
+            notes = (
+                "upsampled with aligned corners, as the port's own net does; what its script "
+                "converted from TensorFlow it paints without: --no-align-corners",
+            )
+    elif align_corners is not None:
+        raise UsageError(f"--align-corners is for AnimeGANv2, and {name} is {kind.name}")
     try:
-        net = kind.build(state).float().eval()
+        net = build(state).float().eval()
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
@@ -120,51 +130,7 @@ def from_checkpoint(data: bytes, name: str, picture: Pixels) -> Converted:
     model = to_onnx(ranged, _RULE)
     with torch.no_grad():
         expected = ByteGraph(ranged)(torch.from_numpy(picture[None].copy()))[0].numpy()
-    return Converted(model, kind.name, kind.family, _RULE, compare(model, picture, expected))
-
-
-def _read(data: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors by name, without what training wraps them in; never unpickled freely."""
-    stream = io.BytesIO(data)
-    suffix = name.rpartition(".")[2].lower()
-    try:
-        if zipfile.is_zipfile(stream):
-            with zipfile.ZipFile(stream) as archive:
-                if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                    raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MB")
-        stream.seek(0)
-        state: Any
-        if suffix == "npz":
-            with np.load(stream, allow_pickle=False) as arrays:
-                state = {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
-        elif suffix == "safetensors":
-            from safetensors.torch import load
-
-            state = load(data)
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about archives of TorchScript, refused below
-                state = torch.load(stream, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # The loaders' own words advise to switch their protection off.
-        raise UnsafeModel(
-            f"{name} is refused: expected a file of plain tensors (.pth, .pt, .safetensors, .npz), "
-            f"found a damaged one, or one that holds other things ({type(error).__name__})"
-        ) from error
-    if isinstance(state, dict):
-        inner = next((state[k] for k in _WRAPPERS if isinstance(state.get(k), dict)), None)
-        state = inner if inner is not None else state
-    if not isinstance(state, dict) or not state:
-        raise UnsafeModel(
-            f"{name} is refused: expected tensors by name, found a {type(state).__name__}"
-        )
-    if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise UnsafeModel(
-            f"{name} is refused: expected tensors by name, found other things as well"
-        )
-    if sum(v.numel() * v.element_size() for v in state.values()) > _MOST_BYTES:
-        raise UnsafeModel(f"{name} is refused: expected at most {_MOST_BYTES >> 20} MB of tensors")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return Converted(model, shown, kind.family, _RULE, picture, expected, notes)
 
 
 def _unknown(state: Mapping[str, Tensor], name: str) -> ModelError:

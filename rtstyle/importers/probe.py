@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from rtstyle.errors import UnsafeModel
+from rtstyle.importers.confined import RunError, Session
+from rtstyle.importers.converted import resized
 from rtstyle.importers.hints import LAYOUTS, ORDERS, RANGES, Convention, Hints, affine
 from rtstyle.importers.wrap import ForeignGraph
-from rtstyle.runtimes import import_onnxruntime
 from rtstyle.styles import SizeRule
-from rtstyle.types import Pixels
+from rtstyle.types import Pixels, Size
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,19 +28,11 @@ _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 _MINIMA = (32, 64, 128, 256)
 _BASE = (128, 192)
 """Height and width of the probe, multiples of every one of _MULTIPLES."""
+_MOST_PIXELS = 512 * 512
+"""Of a declared size that the probe is shown at."""
 _DTYPES: dict[int, Any] = {1: np.float32, 10: np.float16, 2: np.uint8}
 _CLEARLY = 0.08
 """Likeness by which BGR must beat RGB, the usual order, to be believed."""
-
-
-class Session(Protocol):
-    """What of ONNX Runtime's session is used; the package ships no types."""
-
-    def run(
-        self, names: list[str] | None, feed: dict[str, npt.NDArray[Any]]
-    ) -> list[npt.NDArray[Any]]:
-        """The outputs named, all of them for None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +45,20 @@ class Probe:
     """False where the net takes only one picture at a time."""
 
 
-def open_session(model: bytes) -> Session:
-    """The graph in ONNX Runtime at float32, quiet; raises whatever the runtime raises."""
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session: Session = onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"]
-    )
-    return session
-
-
-def probe(foreign: ForeignGraph, hints: Hints, picture: Pixels, name: str) -> Probe:
+def probe(
+    session: Session, foreign: ForeignGraph, hints: Hints, picture: Pixels, name: str
+) -> Probe:
     """Find what ``hints`` leave open on ``picture``, uint8 ``(H, W, 3)`` RGB of any size.
 
-    Raises UnsafeModel where the net does not run, takes one size only, or gives another size back.
+    ``session`` runs the graph of ``foreign``. Raises UnsafeModel where the net does not run, takes
+    one size only, gives another size back, or is too slow.
     """
-    try:
-        session = open_session(foreign.model.SerializeToString())
-    except Exception as error:
-        raise UnsafeModel(
-            f"{name} is refused: ONNX Runtime does not take it: {_why(error)}"
-        ) from error
 
     def run(shown: Floats, layout: str) -> Floats | None:
-        return _run(session, foreign, shown, layout)
+        try:
+            return show(session, (foreign.input, foreign.output), foreign.kind, shown, layout)
+        except RunError:
+            return None
 
     layout = hints.layout or foreign.layout or _layout(run, picture, name)
     multiple = hints.size_multiple or _multiple(run, layout, foreign, name)
@@ -84,16 +66,19 @@ def probe(foreign: ForeignGraph, hints: Hints, picture: Pixels, name: str) -> Pr
     if minimum is None:
         raise UnsafeModel(f"{name} is refused: it takes no picture of up to 256 pixels a side")
     rule = SizeRule(minimum=_up(minimum, multiple)[0], multiple_of=multiple)
-    height, width = (-(-side // multiple) * multiple for side in _BASE)
-    small = _resized(picture, width, height)
+    small = resized(picture, _probe_size(foreign, rule))
     convention = _convention(run, hints, layout, small, foreign, name)
     twice = run(np.stack([normalised(small, convention)] * 2), layout)
     return Probe(convention, rule, twice is not None and len(twice) == 2)
 
 
-def _resized(picture: Pixels, width: int, height: int) -> Pixels:
-    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    return resized.astype(np.uint8, copy=False)
+def _probe_size(foreign: ForeignGraph, rule: SizeRule) -> Size:
+    """The size the net was made for, where the file says so; then what it paints is surest."""
+    if foreign.only is not None:
+        own = Size(foreign.only[1], foreign.only[0])
+        if rule.fit(own) == own and own.width * own.height <= _MOST_PIXELS:
+            return own
+    return rule.fit(Size(_BASE[1], _BASE[0]))
 
 
 def normalised(picture: Pixels, convention: Convention) -> Floats:
@@ -114,14 +99,16 @@ def painted(values: Floats, convention: Convention) -> Floats:
     return bright if convention.order == "rgb" else bright[..., ::-1]
 
 
-def _run(session: Session, foreign: ForeignGraph, shown: Floats, layout: str) -> Floats | None:
-    """``(N, H, W, 3)`` through the net and back rows first; None where it does not run."""
+def show(
+    session: Session, names: tuple[str, str], kind: int, shown: Floats, layout: str
+) -> Floats | None:
+    """``(N, H, W, 3)`` through the net and back rows first; None where no picture comes back.
+
+    ``names`` are of input and output, ``kind`` is the input's, as TensorProto counts. Raises what
+    ``Session.run`` raises.
+    """
     batch = shown.transpose(0, 3, 1, 2) if layout == "nchw" else shown
-    fed = np.ascontiguousarray(batch.astype(_DTYPES[foreign.kind]))
-    try:
-        got = session.run([foreign.output], {foreign.input: fed})[0]
-    except Exception:  # the runtime's own kinds, one for each way not to fit
-        return None
+    got = session.run([names[1]], {names[0]: np.ascontiguousarray(batch.astype(_DTYPES[kind]))})[0]
     if got.ndim != 4:
         return None
     rows: Floats = (got.transpose(0, 2, 3, 1) if layout == "nchw" else got).astype(np.float32)
@@ -142,7 +129,7 @@ def _up(side: int, multiple: int) -> tuple[int, int]:
 
 
 def _layout(run: _Runner, picture: Pixels, name: str) -> str:
-    shown = _resized(picture, *_BASE[::-1])
+    shown = resized(picture, Size(_BASE[1], _BASE[0]))
     for layout in LAYOUTS:
         got = run((shown / np.float32(255))[None].astype(np.float32), layout)
         if got is not None and got.shape[-1] == 3:
@@ -159,11 +146,11 @@ def _multiple(run: _Runner, layout: str, foreign: ForeignGraph, name: str) -> in
         sizes = [(128 + multiple, 192 + multiple), (128 + 3 * multiple, 192 + 5 * multiple)]
         if all(_keeps(run, layout, size) for size in sizes):
             return multiple
-    height, width = foreign.fixed
-    if height is not None and width is not None and _keeps(run, layout, (height, width)):
+    if foreign.only is not None and _keeps(run, layout, foreign.only):
+        height, width = foreign.only
         raise UnsafeModel(
             f"{name} is refused: expected a net of free height and width, found one that runs at "
-            f"{width}x{height} only; export it with dynamic axes"
+            f"{width}x{height} only, and its graph cannot be freed; export it with dynamic axes"
         )
     got = run(np.full((1, *_BASE, 3), 0.5, np.float32), layout)
     found = "no picture" if got is None else f"{got.shape[2]}x{got.shape[1]} of {got.shape[3]}"
@@ -219,8 +206,3 @@ def _likeness(bright: Floats, picture: Pixels) -> float:
     steady = min(float(g.std()) for g in gray) < 1
     alike = 0.0 if steady else float(np.corrcoef(*gray)[0, 1])
     return alike - 2 * distance - lost
-
-
-def _why(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:120]

@@ -13,8 +13,11 @@ from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
 from rtstyle.errors import UnsafeModel
 from rtstyle.importers.hints import Convention, affine
+from rtstyle.importers.unfix import unfix
 from rtstyle.styles import SizeRule, parse_plain
 
+PREFIX = "net/"
+"""Of every name in the foreign graph, so that none meets one of ours."""
 _KINDS = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
 _OLDEST_OPSET = 11
 """Clip takes its bounds as inputs, and Round exists, from here on."""
@@ -35,6 +38,15 @@ class ForeignGraph:
     """Of the two possible ones; None where the shapes do not tell."""
     fixed: tuple[int | None, int | None]
     """Height and width the file declares, None for free; meaningful where ``layout`` is known."""
+    pictures: int | None
+    """How many at once the file declares, None for free."""
+
+    @property
+    def only(self) -> tuple[int, int] | None:
+        """Height and width where the file declares both; None where it does not."""
+        height, width = self.fixed
+        known = self.layout is not None and height is not None and width is not None
+        return (height, width) if known else None  # type: ignore[return-value]
 
 
 def read_graph(data: bytes, name: str) -> ForeignGraph:
@@ -66,15 +78,16 @@ def read_graph(data: bytes, name: str) -> ForeignGraph:
         version = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         if version < _OLDEST_OPSET:
             model = version_converter.convert_version(model, 13)
-        model = compose.add_prefix(model, "net/")
+        model = compose.add_prefix(model, PREFIX)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UnsafeModel(f"{name} is refused: it is malformed: {reason}") from error
+    if all(side is not None for side in sides):
+        unfix(model)
     _free(model)
-    prefix = "net/"
     kind = int(source.type.tensor_type.elem_type)
-    names = (prefix + source.name, prefix + result.name)
-    return ForeignGraph(model, *names, kind, layout, (sides[0], sides[1]))
+    names = (PREFIX + source.name, PREFIX + result.name)
+    return ForeignGraph(model, *names, kind, layout, (sides[0], sides[1]), lengths[0])
 
 
 def wrap(

@@ -1,6 +1,8 @@
 """Pixels in, pixels out: files and pictures, read and written. Knows no net and no style."""
 
 from rtstyle.media.acceptance import Verdict, Written, check_conversion, stamp_of
+from rtstyle.media.broadcast import Broadcast, check_address
+from rtstyle.media.camera import CAPTURE_CLOCK, Camera, is_url, open_camera, without_password
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import (
     CODEC_NAMES,
@@ -12,10 +14,11 @@ from rtstyle.media.codecs import (
 )
 from rtstyle.media.deep import to_bytes
 from rtstyle.media.deinterlace import DEINTERLACE
+from rtstyle.media.devices import CameraDevice, CameraMode, list_cameras
 from rtstyle.media.doors import check_target, open_sink, open_source, options_for
 from rtstyle.media.encode import FrameClock, VideoWriter
 from rtstyle.media.fidelity import verify_video
-from rtstyle.media.file import VideoFile, open_video
+from rtstyle.media.file import VideoFile, letterbox, open_video
 from rtstyle.media.film import FilmFile, rehearse, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.hardware import hardware_encoders
@@ -43,12 +46,17 @@ from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, w
 from rtstyle.media.wire import WireFrame, frame_of, pixels_of
 
 __all__ = [
+    "CAPTURE_CLOCK",
     "CODEC_NAMES",
     "DEINTERLACE",
     "ENCODER_KINDS",
     "HDR_MODES",
     "VIDEO_ENDINGS",
     "BitDepth",
+    "Broadcast",
+    "Camera",
+    "CameraDevice",
+    "CameraMode",
     "EncodeOptions",
     "Extent",
     "FilmFile",
@@ -72,6 +80,7 @@ __all__ = [
     "Weight",
     "WireFrame",
     "Written",
+    "check_address",
     "check_container",
     "check_conversion",
     "check_image_output",
@@ -88,11 +97,15 @@ __all__ = [
     "is_disk_full",
     "is_picture",
     "is_sequence",
+    "is_url",
     "is_whole",
+    "letterbox",
+    "list_cameras",
     "measure_extent",
     "muxer_of",
     "numbered_name",
     "only_sequence",
+    "open_camera",
     "open_sink",
     "open_source",
     "open_video",
@@ -107,6 +120,7 @@ __all__ = [
     "to_bytes",
     "verify_video",
     "weigh",
+    "without_password",
     "write_clip",
     "write_image",
 ]

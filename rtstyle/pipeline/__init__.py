@@ -8,12 +8,13 @@ from rtstyle.pipeline.interrupt import stop_on_interrupt
 from rtstyle.pipeline.preview import Estimate, Moment, Preview, preview_video
 from rtstyle.pipeline.run import checked_range, stylize_video
 from rtstyle.pipeline.side import Begun, Event, Fewer, SideBySide
-from rtstyle.pipeline.stage import Prefetch, prefetch
+from rtstyle.pipeline.stage import Background, Prefetch, prefetch
 from rtstyle.pipeline.stats import Latencies, Progress, ProgressMeter, StageStats
 from rtstyle.pipeline.worker import Failed, Finished, Loaded, NotLoaded, Stopped
 
 __all__ = [
     "CONTAINERS",
+    "Background",
     "BatchPlan",
     "Begun",
     "ConversionStats",

@@ -1,13 +1,14 @@
 """Stages in threads of their own. This is the only module that starts a thread.
 
 A stage is a generator; ``prefetch`` runs one ahead of its consumer through a bounded queue.
+``Background`` runs what has no consumer: a watch, a loader.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -146,3 +147,40 @@ def prefetch(
     event: closing any of them wakes and ends all of them.
     """
     return Prefetch(upstream, depth, name=name, stop=stop)
+
+
+class Background:
+    """One function in a thread of its own, told by an event to end."""
+
+    def __init__(self, work: Callable[[threading.Event], None], *, name: str) -> None:
+        """``work`` must return soon after the event that it is given was set."""
+        self._work = work
+        self.stop = threading.Event()
+        self.error: BaseException | None = None
+        """What ``work`` raised; the owner's to raise again."""
+        # A daemon for the same reason as in Prefetch.
+        self._thread = threading.Thread(target=self._run, name=f"rtstyle-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for its own end, at most ``timeout`` seconds; whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Tell it to stop and wait for it, at most ``timeout`` seconds; whether it has ended."""
+        self.stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._work(self.stop)
+        except BaseException as error:
+            self.error = error

@@ -19,7 +19,9 @@ BUNDLED: tuple[str, ...] = (
     "great-wave-32",
     "hayao",
     "hayao-fast",
+    "shinkai",
     "shinkai-fast",
+    "paprika-fast",
 )
 """Folders of ``PACKS``, the default style first."""
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import pickle
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -26,10 +31,9 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["styles", *map(str, arguments)])
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RTSTYLE_STYLES", str(tmp_path / "styles"))
-    return tmp_path / "styles"
+@pytest.fixture
+def folder() -> Path:
+    return user_folder()
 
 
 def left(folder: Path) -> list[str]:
@@ -149,13 +153,39 @@ def two_inputs() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def external() -> bytes:
+def external(location: str, *, marked: bool = True) -> bytes:
     model = foreign("0..1")
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="../secret")
+    if marked:
+        tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
     return bytes(model.SerializeToString())
+
+
+def torn(header: dict[str, object], data: bytes = bytes(64)) -> bytes:
+    """A safetensors file whose header says ``header``."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def floats(begin: int, end: int, *shape: int, kind: str = "F32") -> dict[str, object]:
+    return {"dtype": kind, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def scripted() -> bytes:
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch gives this kind of file up
+        torch.jit.save(torch.jit.script(torch.nn.Identity()), stream)
+    return stream.getvalue()
+
+
+def packed() -> bytes:
+    """300 MB of zeros in a few hundred kB."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, Variable_47=np.zeros(300 * 2**20, np.uint8))
+    return stream.getvalue()
 
 
 def custom() -> bytes:
@@ -194,9 +224,19 @@ def saved(state: object) -> bytes:
     return stream.getvalue()
 
 
+def zipped(values: npt.NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=True, Variable_47=values)
+    return stream.getvalue()
+
+
 BAD: dict[str, Callable[[], bytes]] = {
     "two.onnx": two_inputs,
-    "external.onnx": external,
+    "external.onnx": lambda: external("../secret"),
+    "absolute.onnx": lambda: external("/etc/passwd"),
+    "beside.onnx": lambda: external("secret"),
+    "memory.onnx": lambda: external("*/_ORT_MEM_ADDR_/*"),
+    "unmarked.onnx": lambda: external("secret", marked=False),
     "custom.onnx": custom,
     "huge.onnx": huge,
     "absurd.onnx": absurd,
@@ -213,6 +253,22 @@ BAD: dict[str, Callable[[], bytes]] = {
     "cut.pth": lambda: saved(TransformerNet(4).state_dict())[:2000],
     "wrong.pth": lambda: saved({**TransformerNet(4).state_dict(), "in1.weight": torch.ones(7)}),
     "cut.safetensors": lambda: b"\x10\0\0\0\0\0\0\0{",
+    "vast-header.safetensors": lambda: (2**62).to_bytes(8, "little") + b"{}",
+    "overlap.safetensors": lambda: torn({"a": floats(0, 64, 16), "b": floats(32, 64, 8)}),
+    "hole.safetensors": lambda: torn({"a": floats(0, 16, 4), "b": floats(32, 64, 8)}),
+    "negative.safetensors": lambda: torn({"a": floats(-64, 0, 16)}),
+    "kind.safetensors": lambda: torn({"a": floats(0, 64, 16, kind="F33")}),
+    "longer.safetensors": lambda: torn({"a": floats(0, 64, 1000)}),
+    "script.pt": scripted,
+    "nan.pth": lambda: saved({**TransformerNet(4).state_dict(), "in1.weight": torch.ones(4) / 0}),
+    "wrapped-bomb.pth": lambda: saved({"state_dict": {"conv1.conv2d.weight": _Bomb()}}),
+    "bomb.ckpt": lambda: pickle.dumps(_Bomb(), protocol=0),
+    "bomb.safetensors": lambda: pickle.dumps(_Bomb()),
+    "bomb.onnx": lambda: pickle.dumps(_Bomb()),
+    "objects.npz": lambda: zipped(np.array([_Bomb()], dtype=object)),
+    "packed.npz": packed,
+    "text.ckpt": lambda: b"model_checkpoint_path: nothing here",
+    "none.pth": lambda: b"",
 }
 
 
@@ -221,6 +277,7 @@ def test_bad_files_are_refused_in_one_line_with_nothing_left(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_bytes(bytes(4096))
     (tmp_path / name).write_bytes(BAD[name]())
     result = run("import", tmp_path / name)
     assert result.exit_code == 5, result.output
@@ -229,6 +286,18 @@ def test_bad_files_are_refused_in_one_line_with_nothing_left(
     assert "weights_only" not in result.output
     assert left(folder) == []
     assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("name", ["missing.onnx", "missing.pth", "folder.onnx", "pipe.pth"])
+def test_what_is_no_file_is_refused(tmp_path: Path, folder: Path, name: str) -> None:
+    if name.startswith("folder"):
+        (tmp_path / name).mkdir()
+    elif name.startswith("pipe"):
+        os.mkfifo(tmp_path / name)
+    result = run("import", tmp_path / name)
+    assert result.exit_code == 5, result.output
+    assert len(result.output.splitlines()) == 1
+    assert left(folder) == []
 
 
 def test_transformer_weights_with_old_keys_paint_as_their_net(tmp_path: Path) -> None:

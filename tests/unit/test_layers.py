@@ -109,6 +109,8 @@ def test_imports_go_downwards_only(path: Path) -> None:
         ("pipeline", "import torch.nn"),
         ("pipeline", "import av"),
         ("pipeline", "from rtstyle.cli import main"),
+        ("pipeline", "from rtstyle.live import Mixer"),
+        ("live", "import av"),
         ("errors", "import rtstyle.media"),
         ("pipeline", "from rtstyle import stylize_video"),
     ],
