@@ -42,6 +42,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "rtstyle.cli.verify:verify", "Prove what of a video is in its conversion."
     ),
     "demo": LazyCommand("rtstyle.cli.demo:demo", "Draw a sample clip and stylize it."),
+    "web": LazyCommand("rtstyle.cli.web:web", "Serve a page: live camera, films, pictures."),
     "styles": LazyCommand("rtstyle.cli.styles:styles", "List, show and import styles."),
     "doctor": LazyCommand("rtstyle.cli.doctor:doctor", "Check this installation."),
     "train": LazyCommand("rtstyle.cli.train:train", "Train a style of your own."),
@@ -49,6 +50,9 @@ COMMANDS: dict[str, LazyCommand] = {
 }
 
 EXTRAS = {
+    "aiohttp": "web",
+    "aioice": "web",
+    "aiortc": "web",
     "av": None,
     "cv2": None,
     "numpy": None,

@@ -43,6 +43,7 @@ from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
 from rtstyle.media.stretch import Stretch
 from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
+from rtstyle.media.wire import WireFrame, frame_of, pixels_of
 
 __all__ = [
     "CAPTURE_CLOCK",
@@ -77,6 +78,7 @@ __all__ = [
     "VideoFile",
     "VideoWriter",
     "Weight",
+    "WireFrame",
     "Written",
     "check_address",
     "check_container",
@@ -90,6 +92,7 @@ __all__ = [
     "ends_in_sound",
     "find_pictures",
     "find_videos",
+    "frame_of",
     "hardware_encoders",
     "is_disk_full",
     "is_picture",
@@ -107,6 +110,7 @@ __all__ = [
     "open_source",
     "open_video",
     "options_for",
+    "pixels_of",
     "read_image",
     "rehearse",
     "software_versions",

@@ -1,0 +1,263 @@
+"""The routes: what a page may ask of the server. Who may ask is decided in ``guards``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from rtstyle import __version__
+from rtstyle.errors import DiskFull, LimitExceeded, ModelError
+from rtstyle.web.gallery import Gallery
+from rtstyle.web.guards import COOKIE, Gate, add_headers, middleware, refuse
+from rtstyle.web.jobs import TYPES, Job, Jobs
+from rtstyle.web.peers import Peers, TooManyPeersError
+from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer
+from rtstyle.web.spool import Spool, UploadTooSlowError
+
+MAX_BODY_BYTES = 96 * 1024
+"""Of anything but an upload."""
+
+_PAGE = {
+    "/": ("index.html", "text/html"),
+    "/app.js": ("app.js", "text/javascript"),
+    "/live.js": ("live.js", "text/javascript"),
+    "/style.css": ("style.css", "text/css"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes work with."""
+
+    spool: Spool
+    jobs: Jobs
+    gallery: Gallery
+    peers: Peers
+
+
+PARTS = web.AppKey("parts", Parts)
+GATE = web.AppKey("gate", Gate)
+
+
+def make_app(parts: Parts, gate: Gate) -> web.Application:
+    """The application, guarded; its owner closes what is in ``parts``."""
+    app = web.Application(middlewares=[middleware(gate)], client_max_size=MAX_BODY_BYTES)
+    app[PARTS], app[GATE] = parts, gate
+    app.on_response_prepare.append(add_headers)
+    for path in _PAGE:
+        app.router.add_get(path, _page)
+    app.router.add_post("/api/session", _session)
+    app.router.add_get("/api/about", _about)
+    app.router.add_get("/api/styles/{name}/picture", _style_picture)
+    app.router.add_post("/api/uploads", _upload)
+    app.router.add_delete("/api/uploads/{id}", _remove_upload)
+    app.router.add_get("/api/jobs", _list_jobs)
+    app.router.add_post("/api/jobs", _start_job)
+    app.router.add_post("/api/jobs/{id}/{action:stop|resume}", _act)
+    app.router.add_delete("/api/jobs/{id}", _remove_job)
+    app.router.add_get("/api/jobs/{id}/{part:result|before}", _result)
+    app.router.add_post("/api/live", _offer)
+    app.router.add_get("/api/live/{id}", _live)
+    app.router.add_post("/api/live/{id}", _tune)
+    app.router.add_delete("/api/live/{id}", _hang_up)
+    return app
+
+
+async def _page(request: web.Request) -> web.Response:
+    name, kind = _PAGE[request.path]
+    body = files("rtstyle.web").joinpath("page", name).read_bytes()
+    return web.Response(body=body, content_type=kind, charset="utf-8")
+
+
+async def _session(request: web.Request) -> web.Response:
+    """Trade the token of the address for a cookie that scripts cannot read."""
+    gate = request.app[GATE]
+    if not gate.knows(request):
+        return refuse(401, "open the address that rtstyle web printed; it holds the token")
+    response = web.json_response({})
+    response.set_cookie(
+        COOKIE, gate.token, httponly=True, samesite="Strict", secure=request.secure, path="/"
+    )
+    return response
+
+
+async def _about(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    return web.json_response(
+        {
+            "version": __version__,
+            "styles": parts.gallery.public(),
+            "max_upload_bytes": parts.spool.max_bytes,
+        }
+    )
+
+
+async def _style_picture(request: web.Request) -> web.StreamResponse:
+    gallery = request.app[PARTS].gallery
+    spec = gallery.styles().get(request.match_info["name"])
+    if spec is None:
+        raise web.HTTPNotFound(reason="no such style")
+    try:
+        path = await gallery.picture(spec)
+    except ModelError as error:
+        return refuse(404, str(error))
+    return _file(path, f"{spec.name}.jpg", cached=True)
+
+
+async def _upload(request: web.Request) -> web.Response:
+    spool = request.app[PARTS].spool
+    promised = request.content_length
+    if request.content_type != "application/octet-stream":
+        raise web.HTTPUnsupportedMediaType(reason="a file is sent as application/octet-stream")
+    try:
+        upload = await spool.receive(
+            request.query.get("name", ""), _chunks(request), promised=promised
+        )
+    except LimitExceeded as error:
+        return _closing(413, str(error))
+    except DiskFull as error:
+        return _closing(507, str(error))
+    except UploadTooSlowError as error:
+        return _closing(408, str(error))
+    return web.json_response(
+        {
+            "id": upload.id,
+            "name": upload.name,
+            "bytes": upload.bytes,
+            "is_picture": upload.is_picture,
+        }
+    )
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_chunked(64 * 1024):
+        yield chunk
+
+
+def _closing(status: int, message: str) -> web.Response:
+    """A refusal whose connection ends with it, since the rest of the body was not read."""
+    response = refuse(status, message)
+    response.force_close()
+    return response
+
+
+async def _remove_upload(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    upload = parts.spool.uploads.get(_identifier(request))
+    if upload is None:
+        raise web.HTTPNotFound(reason="that file is not here any more")
+    for job in [job for job in parts.jobs.all.values() if job.upload is upload]:
+        await parts.jobs.remove(job)
+    parts.spool.remove(upload)
+    return web.json_response({})
+
+
+async def _list_jobs(request: web.Request) -> web.Response:
+    jobs = request.app[PARTS].jobs.all.values()
+    return web.json_response({"jobs": [job.public() for job in jobs]})
+
+
+async def _start_job(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    options = parse_job(await _body(request), styles=list(parts.gallery.styles()))
+    return web.json_response(parts.jobs.start(options).public(), status=201)
+
+
+async def _act(request: web.Request) -> web.Response:
+    jobs, job = request.app[PARTS].jobs, _job(request)
+    if request.match_info["action"] == "stop":
+        jobs.stop(job)
+    else:
+        jobs.resume(job)
+    return web.json_response(job.public())
+
+
+async def _remove_job(request: web.Request) -> web.Response:
+    await request.app[PARTS].jobs.remove(_job(request))
+    return web.json_response({})
+
+
+async def _result(request: web.Request) -> web.StreamResponse:
+    job = _job(request)
+    path, name = job.target, job.result_name
+    if request.match_info["part"] == "before":
+        path = path.with_name(f"{path.stem}-before.jpg")
+    if job.state != "done" or not path.is_file():
+        raise web.HTTPNotFound(reason="there is no result yet")
+    return _file(path, name)
+
+
+async def _offer(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    offer = parse_offer(await _body(request), styles=list(parts.gallery.styles()))
+    try:
+        identifier, answer = await parts.peers.accept(offer, client=request.remote or "")
+    except TooManyPeersError as error:
+        return refuse(503, str(error), Retry_After="5")
+    return web.json_response({"id": identifier, "sdp": answer}, status=201)
+
+
+async def _live(request: web.Request) -> web.Response:
+    return web.json_response(_peers(request).stats(_peer_id(request)))
+
+
+async def _tune(request: web.Request) -> web.Response:
+    peers, identifier = _peers(request), _peer_id(request)
+    styles = list(request.app[PARTS].gallery.styles())
+    options = parse_live(await _body(request), styles=styles, now=peers.options(identifier))
+    await peers.tune(identifier, options)
+    return web.json_response({})
+
+
+async def _hang_up(request: web.Request) -> web.Response:
+    await _peers(request).close_one(_peer_id(request))
+    return web.json_response({})
+
+
+def _peers(request: web.Request) -> Peers:
+    return request.app[PARTS].peers
+
+
+def _peer_id(request: web.Request) -> str:
+    identifier = _identifier(request)
+    if not _peers(request).has(identifier):
+        raise web.HTTPNotFound(reason="this connection is not there any more")
+    return identifier
+
+
+async def _body(request: web.Request) -> bytes:
+    if request.content_type != "application/json":
+        # What a form of another site can send never is.
+        raise web.HTTPUnsupportedMediaType(reason="the body must be application/json")
+    return await request.read()
+
+
+def _identifier(request: web.Request) -> str:
+    identifier = request.match_info["id"]
+    if not is_identifier(identifier):
+        raise web.HTTPNotFound(reason="no such id")
+    return identifier
+
+
+def _job(request: web.Request) -> Job:
+    job = request.app[PARTS].jobs.all.get(_identifier(request))
+    if job is None:
+        raise web.HTTPNotFound(reason="this job is not there any more")
+    return job
+
+
+def _file(path: Path, name: str, *, cached: bool = False) -> web.FileResponse:
+    headers = {
+        hdrs.CONTENT_TYPE: TYPES[path.suffix],
+        # Quoted for every character, as RFC 6266 has it.
+        hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+    }
+    if cached:
+        headers[hdrs.CACHE_CONTROL] = "private, max-age=3600"
+    return web.FileResponse(path, headers=headers)

@@ -1,0 +1,165 @@
+"""A server from start to end: what it listens on, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from rtstyle.errors import UsageError
+from rtstyle.types import DEFAULT_LIMITS, Limits
+from rtstyle.web.app import Parts, make_app
+from rtstyle.web.child import DEFAULT_BOUNDS, Bounds
+from rtstyle.web.gallery import Gallery
+from rtstyle.web.guards import Gate, is_loopback, new_token
+from rtstyle.web.jobs import Jobs
+from rtstyle.web.painter import PainterFactory, StylePainter
+from rtstyle.web.peers import Peers, video_calls
+from rtstyle.web.spool import Spool
+
+IDLE_SECONDS = 30.0
+_SHORTEST_TOKEN = 22
+_SHUTDOWN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server is to be."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    """0 takes any that is free."""
+    token: str | None = None
+    """None makes one. At least 128 bits, so 22 characters."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure: bool = False
+    """Whether it may listen beyond this machine without TLS."""
+    names: tuple[str, ...] = ()
+    """Names, beside its address, by which browsers call it from elsewhere."""
+    backend: str = "auto"
+    limits: Limits = DEFAULT_LIMITS
+    bounds: Bounds = DEFAULT_BOUNDS
+    """Of each process that converts."""
+    make_painter: PainterFactory | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens."""
+
+    url: str
+    """For a browser; holds the token, behind #, where it is needed."""
+    host: str
+    port: int
+
+
+def check(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS that ``settings`` ask for; raises UsageError where they must not be listened on."""
+    if settings.token is not None and len(settings.token) < _SHORTEST_TOKEN:
+        raise UsageError(f"a token needs at least {_SHORTEST_TOKEN} characters; leave it out")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together; give both")
+    if settings.tls_cert is None or settings.tls_key is None:
+        if not settings.is_local and not settings.insecure:
+            raise UsageError(
+                f"on {settings.host} others could listen in, and browsers give no camera: give "
+                "--tls-cert and --tls-key, or --insecure in a network you trust"
+            )
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{settings.tls_cert}: no certificate with its key ({error})") from None
+    return context
+
+
+async def serve(
+    settings: Settings, stop: asyncio.Event, on_ready: Callable[[Address], None]
+) -> None:
+    """Listen as ``settings`` say until ``stop`` is set, and leave nothing behind.
+
+    Raises UsageError where they must not or cannot be listened on.
+    """
+    tls = check(settings)
+    limits = settings.limits
+    gate = Gate(
+        settings.host,
+        settings.token or new_token(),
+        demanded=not settings.is_local or settings.token is not None,
+        names=frozenset(name.lower() for name in settings.names),
+    )
+    with Spool(max_bytes=limits.max_upload_bytes) as spool, video_calls(settings.host):
+        jobs = Jobs(spool, backend=settings.backend, bounds=settings.bounds)
+        gallery = Gallery(spool, backend=settings.backend, bounds=settings.bounds)
+        make = settings.make_painter or (lambda: StylePainter(backend=settings.backend))
+        peers = Peers(make, gallery.styles, most=limits.max_clients)
+        runner = web.AppRunner(
+            make_app(Parts(spool, jobs, gallery, peers), gate),
+            # Addresses people were at are nobody's business.
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=IDLE_SECONDS,
+            max_line_size=8190,
+            max_field_size=8190,
+            max_headers=64,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        try:
+            await _listen(runner, settings, tls)
+            on_ready(_address(runner, settings, gate, tls is not None))
+            await stop.wait()
+        finally:
+            await jobs.close()
+            await peers.close()
+            await gallery.close()
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> None:
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
+    try:
+        await site.start()
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
+            "choose another with --port"
+        ) from None
+
+
+def _address(runner: web.AppRunner, settings: Settings, gate: Gate, secure: bool) -> Address:
+    port = int(runner.addresses[0][1])
+    host = settings.names[0] if settings.names else settings.host
+    shown = f"[{host}]" if ":" in host else host
+    # Behind # it is not sent to anyone, and the page takes it out of the address line.
+    fragment = f"#token={gate.token}" if gate.demanded else ""
+    scheme = "https" if secure else "http"
+    return Address(f"{scheme}://{shown}:{port}/{fragment}", settings.host, port)
+
+
+def run(settings: Settings, on_ready: Callable[[Address], None]) -> None:
+    """``serve`` until Ctrl-C or SIGTERM."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, stop.set)
+        await serve(settings, stop, on_ready)
+
+    asyncio.run(main())
