@@ -70,7 +70,11 @@ def random_weights(path: Path, *, net: str = "johnson", width: int) -> Path:
     from rtstyle.train.checkpoint import save_weights
 
     torch.manual_seed(_SEED)
-    kinds = dict(zip(NETS, (JohnsonNet, AnimeGenerator, FastAnimeGenerator), strict=True))
+    kinds: dict[str, type[JohnsonNet | AnimeGenerator | FastAnimeGenerator]] = {
+        "johnson": JohnsonNet,
+        "animegan": AnimeGenerator,
+        "fast": FastAnimeGenerator,
+    }
     save_weights(path, kinds[net](width=width), iteration=0)
     return path
 

@@ -190,7 +190,3 @@ def confine(bounds: Bounds) -> None:
             libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
         # After that, which would undo it.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -261,8 +261,8 @@ async def run_child(
     """Run ``order`` in a process of its own; its last word, or what its death looks like."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "rtstyle.web.child",
+        "-c",
+        "import sys; from rtstyle.web.child import main; sys.exit(main())",
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
