@@ -21,6 +21,7 @@ BUNDLED: tuple[str, ...] = (
     "hayao-fast",
     "shinkai",
     "shinkai-fast",
+    "paprika",
     "paprika-fast",
 )
 """Folders of ``PACKS``, the default style first."""
