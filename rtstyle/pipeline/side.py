@@ -1,4 +1,4 @@
-"""Films of a batch beside each other. This is the only module that starts processes for films.
+"""Films of a batch beside each other. Only this module and the web jobs start processes for films.
 
 Processes rather than threads: one that crashes or is killed for its memory costs its own film.
 """

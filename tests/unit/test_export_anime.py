@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from torch import nn
 
 from rtstyle.export import PackCard, SignedEnds, export_pack, multiply_accumulates, to_onnx
@@ -15,20 +18,25 @@ from rtstyle.styles import SizeRule, admit
 
 
 @pytest.mark.parametrize(
-    ("family", "net", "rule"),
+    ("family", "build", "rule"),
     [
-        ("animegan", AnimeGenerator(4), SizeRule(16, 4)),
-        ("animegan", AnimeGenerator(4, align_corners=True, skip=True), SizeRule(16, 4)),
-        ("animegan", FastAnimeGenerator(4), SizeRule(8, 4)),
-        ("cartoongan", CartoonGenerator(4, blocks=1), SizeRule(16, 4)),
+        ("animegan", partial(AnimeGenerator, 4), SizeRule(16, 4)),
+        ("animegan", partial(AnimeGenerator, 4, align_corners=True, skip=True), SizeRule(16, 4)),
+        ("animegan", partial(FastAnimeGenerator, 4), SizeRule(8, 4)),
+        ("cartoongan", partial(CartoonGenerator, 4, blocks=1), SizeRule(16, 4)),
     ],
 )
-def test_packs_of_anime_nets(family: str, net: nn.Module, rule: SizeRule, tmp_path: Path) -> None:
+def test_packs_of_anime_nets(
+    family: str, build: Callable[[], nn.Module], rule: SizeRule, tmp_path: Path
+) -> None:
+    # Some random weights are too coarse for bfloat16, and refused.
+    torch.manual_seed(3)
+    net = build()
     chance = np.random.default_rng(0)
     photos = [chance.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((64, 80), (48, 33))]
     card = PackCard("test", "Test", family, "MIT", "random weights")
     spec, parity = export_pack(SignedEnds(net), tmp_path / "pack", card, rule=rule, photos=photos)
-    assert parity.max_difference <= 1
+    assert parity.max_difference <= 1 and parity.psnr_bf16_db > 41
     assert spec.family == family and spec.size_rule == rule
     admit(spec.file.read_bytes(), name="exported")
 
