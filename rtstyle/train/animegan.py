@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from rtstyle.train import checkpoint
 from rtstyle.train.anime_loss import AnimeLoss, Photos
 from rtstyle.train.anime_source import AnimeFolder, AnimeSource, DrawnAnime
 from rtstyle.train.data import PhotoSet, centre_crop, read_photo
+from rtstyle.train.device import check_precision
 from rtstyle.train.edges import smooth_edges
 from rtstyle.train.generator import (
     NetName,
@@ -34,7 +34,7 @@ from rtstyle.train.generator import (
 )
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite
 from rtstyle.train.record import Samples, TrainingRecord
-from rtstyle.train.teacher import Teacher, Tone
+from rtstyle.train.teacher import Teacher, Tone, check_teaching
 from rtstyle.train.tone import LINES, Grade
 from rtstyle.types import Pixels
 
@@ -108,16 +108,12 @@ class AnimeTraining:
     def __post_init__(self) -> None:
         if (self.anime is None) == (self.teacher is None):
             raise UsageError("give either --anime, a folder of pictures, or --teacher, a generator")
-        if self.precision not in ("fp32", "bf16"):
-            raise UsageError(f"precision must be fp32 or bf16 in training, not {self.precision!r}")
-        if self.tone not in get_args(Tone):
-            raise UsageError(f"--tone must be one of {get_args(Tone)}, not {self.tone!r}")
+        check_precision(self.precision)
+        check_teaching(self.tone, self.photo_limit)
         if self.size % 4 or self.size < 64:
             raise UsageError("--size must be a multiple of 4, at least 64")
         if self.teacher_size % 3 or self.teacher_size < 48:
             raise UsageError("teacher_size must be a multiple of 3, at least 48")
-        if self.photo_limit is not None and self.photo_limit < 1:
-            raise UsageError("--photo-limit must be at least 1")
         if self.pretraining < 0 or self.iterations < 1 or self.batch < 1:
             raise UsageError("--iterations and --batch must be at least 1, --pretraining 0")
 

@@ -8,6 +8,12 @@ from rtstyle.backends import processor_features
 from rtstyle.errors import UsageError
 
 
+def check_precision(precision: str) -> None:
+    """Raises UsageError for a number format that no training runs in."""
+    if precision not in ("fp32", "bf16"):
+        raise UsageError(f"precision must be fp32 or bf16 in training, not {precision!r}")
+
+
 def resolve_device(device: str) -> str:
     """``auto`` becomes ``cuda`` where torch finds one; another device is checked."""
     if device == "auto":

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from rtstyle.nets.losses import ContentLoss
 from rtstyle.nets.vgg import VggFeatures
 from rtstyle.train import checkpoint
 from rtstyle.train.data import PhotoSet, canvas, read_photo
+from rtstyle.train.device import check_precision
 from rtstyle.train.generator import (
     NetName,
     feature_net,
@@ -34,7 +34,7 @@ from rtstyle.train.generator import (
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_factor
 from rtstyle.train.muon import Muon
 from rtstyle.train.record import Samples, TrainingRecord
-from rtstyle.train.teacher import Teacher, Tone
+from rtstyle.train.teacher import Teacher, Tone, check_teaching
 from rtstyle.train.tone import LINES, Grade
 from rtstyle.types import Pixels
 
@@ -91,16 +91,12 @@ class DistilTraining:
     sample_every: int = 250
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise UsageError(f"precision must be fp32 or bf16 in training, not {self.precision!r}")
-        if self.tone not in get_args(Tone):
-            raise UsageError(f"--tone must be one of {get_args(Tone)}, not {self.tone!r}")
+        check_precision(self.precision)
+        check_teaching(self.tone, self.photo_limit)
         if self.size % 12 or self.size < 48:
             raise UsageError("--size must be a multiple of 12, at least 48")
         if self.crop % 4 or not (self.crop == 0 or 48 <= self.crop <= self.size):
             raise UsageError("--crop must be a multiple of 4 from 48 to --size, or 0")
-        if self.photo_limit is not None and self.photo_limit < 1:
-            raise UsageError("--photo-limit must be at least 1")
         if self.iterations < 1 or self.batch < 1:
             raise UsageError("--iterations and --batch must be at least 1")
 

@@ -18,6 +18,7 @@ from rtstyle.nets.vgg import VggFeatures, load_features
 from rtstyle.nets.widen import widen
 from rtstyle.train import checkpoint
 from rtstyle.train.data import PhotoSet, centre_crop, read_photo, resize_short_side
+from rtstyle.train.device import check_precision
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_factor
 from rtstyle.train.record import TrainingRecord
 from rtstyle.types import Pixels
@@ -60,8 +61,7 @@ class JohnsonTraining:
     sample_every: int = 250
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise UsageError(f"precision must be fp32 or bf16 in training, not {self.precision!r}")
+        check_precision(self.precision)
         if self.size % SIZE_MULTIPLE or self.size < 4 * SIZE_MINIMUM:
             raise UsageError(f"--size must be a multiple of {SIZE_MULTIPLE}, at least 64")
         if self.iterations < 1 or self.batch < 1:

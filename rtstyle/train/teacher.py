@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rtstyle.errors import InputError
+from rtstyle.errors import InputError, UsageError
 from rtstyle.nets.cartoongan import load_cartoongan
 from rtstyle.train.checkpoint import WEIGHTS, is_checkpoint, load_generator
 from rtstyle.train.data import read_photo
@@ -31,6 +31,14 @@ _MARGIN = 32
 """Pixels reflected around a photo and cut off again: zero-padded nets leave stripes at borders."""
 _MULTIPLE = 16
 """Of both sides with the margin; more than any known teacher needs."""
+
+
+def check_teaching(tone: str, photo_limit: int | None) -> None:
+    """Raises UsageError for a tone that is none, or for a limit that leaves no photo."""
+    if tone not in get_args(Tone):
+        raise UsageError(f"--tone must be one of {get_args(Tone)}, not {tone!r}")
+    if photo_limit is not None and photo_limit < 1:
+        raise UsageError("--photo-limit must be at least 1")
 
 
 class Teacher:
