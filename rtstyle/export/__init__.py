@@ -2,11 +2,10 @@
 
 from rtstyle.export.graph import ByteGraph, multiply_accumulates, to_onnx
 from rtstyle.export.pack import PackCard, export_pack
-from rtstyle.export.parity import EQUAL_DB, Parity, check_parity, psnr
+from rtstyle.export.parity import Parity, check_parity
 from rtstyle.export.rewrite import SignedEnds, spelled_out
 
 __all__ = [
-    "EQUAL_DB",
     "ByteGraph",
     "PackCard",
     "Parity",
@@ -14,7 +13,6 @@ __all__ = [
     "check_parity",
     "export_pack",
     "multiply_accumulates",
-    "psnr",
     "spelled_out",
     "to_onnx",
 ]

@@ -12,15 +12,11 @@ from torch import nn
 
 from rtstyle.errors import ModelError
 from rtstyle.export.graph import ByteGraph
-from rtstyle.styles import SizeRule
+from rtstyle.styles import LEAST_PSNR_DB, SizeRule, psnr
 from rtstyle.types import Pixels
 
 MAX_DIFFERENCE = 1
 """Of 255, at float32: two roundings of the same real number may fall apart by one."""
-EQUAL_DB = 100.0
-"""What equal pictures have: a card holds finite numbers only."""
-MIN_PSNR_DB = 40.0
-"""At reduced precision: below it, differences can be seen in flat areas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +45,12 @@ class Parity:
                 f"(at most {MAX_DIFFERENCE}); the net uses something the exporter changes"
             )
         for name, figure in (("bf16", self.psnr_bf16_db), ("fp16", self.psnr_fp16_db)):
-            if figure < MIN_PSNR_DB:
+            if figure < LEAST_PSNR_DB:
                 raise ModelError(
                     f"export refused: {name} has {figure:.1f} dB against float32 (at least "
-                    f"{MIN_PSNR_DB:.0f}); train longer or with a lower --rate, so that "
+                    f"{LEAST_PSNR_DB:.0f}); train longer or with a lower --rate, so that "
                     "activations stay small"
                 )
-
-
-def psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB, at most EQUAL_DB."""
-    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return EQUAL_DB if error == 0 else min(EQUAL_DB, 10 * math.log10(255**2 / error))
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -13,14 +12,9 @@ from onnx import TensorProto, helper
 
 from rtstyle.errors import ModelError
 from rtstyle.importers.confined import Confinement, RunError, Session
-from rtstyle.styles import SizeRule
+from rtstyle.styles import SizeRule, psnr
 from rtstyle.types import Pixels, Size
 
-LEAST_PSNR_DB = 40.0
-"""At reduced precision: below it, differences can be seen in flat areas."""
-
-_EQUAL_DB = 100.0
-"""What equal pictures have, as in the packs that rtstyle exports."""
 _SIZE = Size(320, 180)
 _PAN_FRAMES = 5
 _NOISE = 2.0
@@ -56,12 +50,6 @@ def paint(session: Session, frame: Pixels) -> Pixels:
     """uint8 ``(H, W, 3)`` through a graph of the contract."""
     painted: Pixels = session.run(None, {"frame": frame[None]})[0][0]
     return painted
-
-
-def psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB, at most 100."""
-    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return _EQUAL_DB if error == 0 else min(_EQUAL_DB, 10 * math.log10(255**2 / error))
 
 
 def _pan(picture: Pixels, rule: SizeRule) -> list[Pixels]:

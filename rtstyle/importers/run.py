@@ -14,8 +14,16 @@ from rtstyle.importers.confined import Confinement, RunError
 from rtstyle.importers.converted import Converted, parity_picture
 from rtstyle.importers.graph import from_onnx
 from rtstyle.importers.hints import Hints
-from rtstyle.importers.measure import LEAST_PSNR_DB, measure, paint
-from rtstyle.styles import SizeRule, StyleSpec, admit, check_new_name, install, read_bounded
+from rtstyle.importers.measure import measure, paint
+from rtstyle.styles import (
+    LEAST_PSNR_DB,
+    SizeRule,
+    StyleSpec,
+    admit,
+    check_new_name,
+    install,
+    read_bounded,
+)
 from rtstyle.styles.registry import BUNDLED
 from rtstyle.types import Pixels
 

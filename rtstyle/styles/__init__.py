@@ -11,11 +11,14 @@ from rtstyle.styles.library import (
     user_folder,
     user_styles,
 )
+from rtstyle.styles.likeness import EQUAL_DB, LEAST_PSNR_DB, psnr
 from rtstyle.styles.pack import load_pack, read_bounded, verify, write_pack
 from rtstyle.styles.registry import bundled_styles, find_style, read_model
 from rtstyle.styles.spec import SizeRule, StyleSpec
 
 __all__ = [
+    "EQUAL_DB",
+    "LEAST_PSNR_DB",
     "GraphFacts",
     "SizeRule",
     "StyleSpec",
@@ -27,6 +30,7 @@ __all__ = [
     "install",
     "load_pack",
     "parse_plain",
+    "psnr",
     "read_bounded",
     "read_model",
     "remove",

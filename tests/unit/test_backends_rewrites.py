@@ -16,10 +16,10 @@ from rtstyle.backends.half import to_half
 from rtstyle.backends.tensorrt import typed_graph
 from rtstyle.cli.sample import Scene
 from rtstyle.errors import ModelError
-from rtstyle.export import EQUAL_DB, psnr, to_onnx
+from rtstyle.export import to_onnx
 from rtstyle.nets import JohnsonNet
 from rtstyle.runtimes import import_onnxruntime
-from rtstyle.styles import SizeRule, bundled_styles
+from rtstyle.styles import EQUAL_DB, SizeRule, bundled_styles, psnr
 from rtstyle.types import Pixels, Size
 from tests.nets import build, conv_net, halving_net, identity_net, invert_net
 

@@ -14,16 +14,14 @@ from torch import Tensor, nn
 from rtstyle.cli.main import main
 from rtstyle.errors import ModelError
 from rtstyle.export import (
-    EQUAL_DB,
     PackCard,
     check_parity,
     export_pack,
     multiply_accumulates,
-    psnr,
     to_onnx,
 )
 from rtstyle.nets import JohnsonNet
-from rtstyle.styles import SizeRule, admit, load_pack, verify
+from rtstyle.styles import EQUAL_DB, SizeRule, admit, load_pack, psnr, verify
 from rtstyle.train.checkpoint import save_weights
 from rtstyle.types import Pixels
 from tests.features import photo_folder
