@@ -51,7 +51,7 @@ class _Reader:
                 if stop.is_set():
                     return
                 self._note(frame)
-                self._capture.take(frame)
+                self._capture.take(frame, stop)
         finally:
             camera.close()
 
@@ -126,18 +126,20 @@ class Capture:
         self.rate = None if camera.rate is None else float(camera.rate)
         self.notes.extend(note for note in camera.notes if note not in self.notes)
 
-    def take(self, frame: Frame) -> None:
-        """A reader has a picture."""
+    def take(self, frame: Frame, stop: threading.Event) -> None:
+        """A reader has a picture; nothing is taken of one whose ``stop`` is set."""
         pixels = frame.pixels
         if self.mirror:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
         with self._taking:
+            if stop.is_set():
+                return
             frame = replace(frame, pixels=pixels, index=self.captured)
             self.captured += 1
-        if self.state == "lost":
-            self.reconnects += 1
-        self.state = "running"
-        self.frames.put(frame)
+            if self.state == "lost":
+                self.reconnects += 1
+            self.state = "running"
+            self.frames.put(frame)
 
     def close(self) -> None:
         """Stop; waits for threads that return. Calling it twice is allowed."""
@@ -173,13 +175,22 @@ class Capture:
         reader = _Reader(self)
         while not stop.is_set() and reader.thread.running and not self._is_stalled(reader):
             stop.wait(_POLL_SECONDS)
+        # Said before its thread is waited for, which may hang in a driver.
+        with self._taking:
+            reader.thread.stop.set()
+            if (
+                self.captured
+                and not stop.is_set()
+                and not reader.ended
+                and self._may_return(reader)
+            ):
+                self._lose()
         if not reader.thread.close(_CLOSE_SECONDS if not stop.is_set() else 2.0):
             self._stuck.append(reader)
         if stop.is_set() or reader.ended:
             return None
         error = reader.thread.error
-        # What was there once may come back; a wrong name or a broken file never gets better.
-        if error is not None and (self.captured == 0 or not isinstance(error, CameraError)):
+        if error is not None and not self._may_return(reader):
             self.error = error
             return None
         if self.captured == 0:
@@ -188,10 +199,18 @@ class Capture:
                 "it in again, or take another"
             )
             return None
+        self._lose()
+        return reader.pictures
+
+    def _may_return(self, reader: _Reader) -> bool:
+        """What was there once may come back; a wrong name or a broken file never gets better."""
+        error = reader.thread.error
+        return error is None or (self.captured > 0 and isinstance(error, CameraError))
+
+    def _lose(self) -> None:
         if self.state != "lost":
             self.losses += 1
         self.state = "lost"
-        return reader.pictures
 
     def _is_stalled(self, reader: _Reader) -> bool:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -90,7 +91,8 @@ class Live:
     def run(self, stop: threading.Event, *, seconds: float | None = None) -> LiveReport:
         """Run until ``stop`` is set, the film ends, the viewer quits or ``seconds`` went by.
 
-        Raises what camera, style or sinks raise; files are then finished with what they have.
+        Raises what camera, style, sinks or display raise; files are then finished with what they
+        have. Only an interrupt (KeyboardInterrupt) gives them up.
         """
         began: float | None = None
         started = time.monotonic()
@@ -115,18 +117,22 @@ class Live:
                 elif self._capture.state == "lost":
                     self._again()
             self._capture.close()
-            self._notes += [sink.finish() for sink in self._all_sinks()]
-        except RtstyleError:
-            self._keep()
+            self._finish()
+        except Exception:
+            # Whatever failed, also by a mistake: what was recorded so far is somebody's.
+            with contextlib.suppress(Exception):
+                self._finish()
             raise
         except BaseException:
-            for sink in self._all_sinks():
+            for sink in self._take_sinks():
                 sink.abort()
             raise
         finally:
             self._capture.close()
             if self._display is not None:
-                self._display.close()
+                # Nothing is lost with it, and it may have been what failed.
+                with contextlib.suppress(Exception):
+                    self._display.close()
         return self._report(time.monotonic() - (began if began is not None else started))
 
     def _one(self, frame: Frame) -> bool:
@@ -270,16 +276,24 @@ class Live:
         self._notes.append(words)
         self._tell(words)
 
-    def _all_sinks(self) -> list[LiveSink]:
-        return [*self._sinks, *([self._recording] if self._recording is not None else [])]
+    def _take_sinks(self) -> list[LiveSink]:
+        """All there are; they are no longer this run's, so that none is ended twice."""
+        sinks = [*self._sinks, *([self._recording] if self._recording is not None else [])]
+        self._sinks, self._recording = [], None
+        return sinks
 
-    def _keep(self) -> None:
-        """Camera, style or a sink failed: what the others have recorded so far is kept."""
-        for sink in self._all_sinks():
+    def _finish(self) -> None:
+        """Finish every sink, also behind one that fails; raises the first error."""
+        errors: list[Exception] = []
+        for sink in self._take_sinks():
             try:
-                sink.finish()
-            except RtstyleError:
-                sink.abort()
+                self._notes.append(sink.finish())
+            except Exception as error:
+                errors.append(error)
+                with contextlib.suppress(Exception):
+                    sink.abort()
+        if errors:
+            raise errors[0]
 
     def _report(self, seconds: float) -> LiveReport:
         capture, delays, net = self._capture, self._delays, self._net

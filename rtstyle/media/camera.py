@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, cast
@@ -114,7 +115,8 @@ class DeviceCamera:
             *((cv2.CAP_PROP_FPS, round(fps)) if fps else ()),
         ]
         # Opening with parameters refuses what it cannot set; setting them afterwards does not.
-        self._capture = cv2.VideoCapture(self._where, _api())
+        with _quiet():
+            self._capture = cv2.VideoCapture(self._where, _api())
         if not self._capture.isOpened():
             self._capture.release()
             raise CameraBusy(
@@ -283,6 +285,17 @@ def _check_device(name: str) -> None:
         raise CameraError(
             f"{path}: permission denied; run: sudo usermod -aG video $USER, then log in again"
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without OpenCV's own lines about a device that does not open: ours says what to do."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 def _api() -> int:
