@@ -99,7 +99,7 @@ def test_a_camera_that_is_not_ours_to_open_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Root may open everything, so the system's answer is stood in for.
-    monkeypatch.setattr(camera_module.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setattr(camera_module, "_SYSTEM", "linux")
     with pytest.raises(CameraError, match=r"/dev/null: permission denied; run: sudo usermod"):
         open_camera("/dev/null")

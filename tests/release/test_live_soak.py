@@ -5,6 +5,7 @@ Both say their figures on standard error, and write them to RTSTYLE_SOAK_REPORT 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -232,7 +233,7 @@ def test_hours_of_faults_change_neither_speed_nor_memory(tmp_path: Path) -> None
 
     laps = [
         (later[1] - one[1]) / (later[0] - one[0])
-        for one, later in zip(shown, shown[1:], strict=False)
+        for one, later in itertools.pairwise(shown)
     ]
     hours, settled, growth = samples.growth()
     fives = sorted(laps)[int(0.05 * len(laps))]
@@ -255,6 +256,7 @@ def test_hours_of_faults_change_neither_speed_nor_memory(tmp_path: Path) -> None
             "delay_p95_ms": round(report.delay_p95_ms, 1),
             "rss_mib": round(settled / 2**20, 1),
             "rss_growth_mib": round(growth / 2**20, 2),
+            "rss_mib_over_time": [round(one[1] / 2**20) for one in samples.taken[::4]],
             "rss_growth_percent": round(100 * growth / settled, 2),
             "files_most": max(files for *_, files, _ in samples.taken),
             "threads_most": max(threads for *_, threads in samples.taken),
