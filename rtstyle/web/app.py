@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -235,7 +236,11 @@ async def _body(request: web.Request) -> bytes:
     if request.content_type != "application/json":
         # What a form of another site can send never is.
         raise web.HTTPUnsupportedMediaType(reason="the body must be application/json")
-    return await request.read()
+    try:
+        async with asyncio.timeout(request.app[PARTS].spool.idle_seconds):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(reason="the request did not come whole") from None
 
 
 def _identifier(request: web.Request) -> str:

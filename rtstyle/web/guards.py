@@ -7,6 +7,8 @@ the first. Whoever sends no Origin is no browser and needs the token.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import ipaddress
 import logging
@@ -15,18 +17,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs, http_exceptions, web
 from aiohttp.typedefs import Middleware
 
 from rtstyle.errors import RtstyleError
 
 COOKIE = "rtstyle"
 MAX_HEADER_BYTES = 16 * 1024
+MAX_CONNECTIONS = 96
+BACKLOG = 32
+"""How many asyncio accepts before it gets round to counting them. Together with their like that are
+just being closed they stay below 256, the fewest open files that a system allows a process."""
 PUBLIC = frozenset(("/", "/app.js", "/live.js", "/style.css", "/icon.svg", "/api/session"))
 """What holds nothing of anyone and so is given without a token."""
 
 _SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD))
 _LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+_GRACE_SECONDS = 1.0
+"""For a client to read why its body is not wanted."""
 _LOG = logging.getLogger(__name__)
 
 HEADERS = {
@@ -160,10 +168,15 @@ def middleware(gate: Gate) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await answer(request, handler)
+        if not request.content.is_eof():
+            await _dismiss(request, response)
+        return response
+
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         refusal = gate.refusal(request)
         if refusal is not None:
-            # Its body is not read: the connection goes with it.
-            response: web.StreamResponse = refuse(*refusal, Connection="close")
+            response = refuse(*refusal)
             response.force_close()
             return response
         try:
@@ -172,11 +185,63 @@ def middleware(gate: Gate) -> Middleware:
             return refuse(error.status, error.reason)
         except RtstyleError as error:
             return refuse(400, str(error))
+        except ConnectionError:
+            # Its sender went away; nobody hears this.
+            return refuse(400, "the connection was lost")
         except Exception:
             _LOG.exception("a request to %s failed", request.path)
             return refuse(500, "something went wrong in the server; its terminal says what")
 
     return guard
+
+
+async def _dismiss(request: web.Request, response: web.StreamResponse) -> None:
+    """Answer, and end the connection with the rest of the body unread, however long it is.
+
+    Closing at once would reset the connection, and many clients then lose the answer too.
+    """
+    response.force_close()
+    if request.transport is None:
+        return
+    request.transport.pause_reading()
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()
+        await asyncio.sleep(_GRACE_SECONDS)
+    request.protocol.force_close()
+
+
+def bound_connections(server: web.Server, most: int = MAX_CONNECTIONS) -> None:
+    """Let ``server`` hold at most ``most`` connections.
+
+    One more ends the oldest on which nothing is being done, as clients do that open many and say
+    nothing; where all are at work it is refused itself.
+    """
+    made = server.connection_made
+
+    def bounded(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        there = [one for one in server.connections if one.transport is not None]
+        made(handler, transport)
+        if len(there) >= most:
+            # Without that attribute all count as at work.
+            idle = (one for one in there if not getattr(one, "_request_in_progress", True))
+            next(idle, handler).force_close()
+
+    # A method of each server, called for every connection; there is no other place to count them.
+    server.connection_made = bounded  # type: ignore[method-assign]
+
+
+def http_log() -> logging.Logger:
+    """What aiohttp tells of requests, without those that are no HTTP or were left off: anybody can
+    fill a terminal with these, and they were answered."""
+    log = logging.getLogger("rtstyle.web.http")
+    log.addFilter(_is_ours)
+    return log
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, http_exceptions.HttpProcessingError | ConnectionError)
 
 
 async def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -17,13 +17,19 @@ from rtstyle.types import DEFAULT_LIMITS, Limits
 from rtstyle.web.app import Parts, make_app
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds
 from rtstyle.web.gallery import Gallery
-from rtstyle.web.guards import Gate, is_loopback, new_token
+from rtstyle.web.guards import (
+    BACKLOG,
+    Gate,
+    bound_connections,
+    http_log,
+    is_loopback,
+    new_token,
+)
 from rtstyle.web.jobs import Jobs
 from rtstyle.web.painter import PainterFactory, StylePainter
 from rtstyle.web.peers import Peers, video_calls
-from rtstyle.web.spool import Spool
+from rtstyle.web.spool import IDLE_SECONDS, Spool
 
-IDLE_SECONDS = 30.0
 _SHORTEST_TOKEN = 22
 _SHUTDOWN_SECONDS = 2.0
 
@@ -47,6 +53,8 @@ class Settings:
     limits: Limits = DEFAULT_LIMITS
     bounds: Bounds = DEFAULT_BOUNDS
     """Of each process that converts."""
+    idle_seconds: float = IDLE_SECONDS
+    """A client that sends nothing for so long is let go; headers must have come whole by then."""
     make_painter: PainterFactory | None = None
 
     @property
@@ -102,7 +110,11 @@ async def serve(
         demanded=not settings.is_local or settings.token is not None,
         names=frozenset(name.lower() for name in settings.names),
     )
-    with Spool(max_bytes=limits.max_upload_bytes) as spool, video_calls(settings.host):
+    idle = settings.idle_seconds
+    with (
+        Spool(max_bytes=limits.max_upload_bytes, idle_seconds=idle) as spool,
+        video_calls(settings.host),
+    ):
         jobs = Jobs(spool, backend=settings.backend, bounds=settings.bounds)
         gallery = Gallery(spool, backend=settings.backend, bounds=settings.bounds)
         make = settings.make_painter or (lambda: StylePainter(backend=settings.backend))
@@ -111,8 +123,11 @@ async def serve(
             make_app(Parts(spool, jobs, gallery, peers), gate),
             # Addresses people were at are nobody's business.
             access_log=None,
+            logger=http_log(),
             handle_signals=False,
-            keepalive_timeout=IDLE_SECONDS,
+            keepalive_timeout=idle,
+            # What is left of a refused body is not read; the guard lets its sender go.
+            lingering_time=0,
             max_line_size=8190,
             max_field_size=8190,
             max_headers=64,
@@ -131,7 +146,9 @@ async def serve(
 
 
 async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> None:
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
+    if runner.server is not None:
+        bound_connections(runner.server)
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, backlog=BACKLOG)
     try:
         await site.start()
     except OSError as error:

@@ -29,7 +29,7 @@ PREFIX = "rtstyle-web-"
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _LOCK = "lock"
 _NAME_LENGTH = 120
-_IDLE_SECONDS = 30.0
+IDLE_SECONDS = 30.0
 _SPARE_BYTES = 64 * 2**20
 _MOST_UPLOADS = 64
 
@@ -53,13 +53,13 @@ class Upload:
 class Spool:
     """The folder. Use it as a context; leaving it deletes everything."""
 
-    def __init__(self, *, max_bytes: int, idle_seconds: float = _IDLE_SECONDS) -> None:
+    def __init__(self, *, max_bytes: int, idle_seconds: float = IDLE_SECONDS) -> None:
         """``max_bytes`` of one upload; ``idle_seconds`` without a byte end it."""
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.max_bytes = max_bytes
         self.uploads: dict[str, Upload] = {}
-        self._idle_seconds = idle_seconds
+        self.idle_seconds = idle_seconds
         self._coming = 0
         self._lock = _locked(self.folder)
 
@@ -114,7 +114,7 @@ class Spool:
         with path.open("xb") as file:
             while True:
                 try:
-                    async with asyncio.timeout(self._idle_seconds):
+                    async with asyncio.timeout(self.idle_seconds):
                         chunk = await anext(chunks, None)
                 except TimeoutError:
                     raise UploadTooSlowError(
