@@ -200,6 +200,8 @@ class Capture:
             )
             return None
         self._lose()
+        # Its traceback holds the reader, which holds it: a picture for every loss would stay.
+        reader.thread.error = None
         return reader.pictures
 
     def _may_return(self, reader: _Reader) -> bool:

@@ -154,7 +154,7 @@ class Background:
 
     def __init__(self, work: Callable[[threading.Event], None], *, name: str) -> None:
         """``work`` must return soon after the event that it is given was set."""
-        self._work = work
+        self._work: Callable[[threading.Event], None] | None = work
         self.stop = threading.Event()
         self.error: BaseException | None = None
         """What ``work`` raised; the owner's to raise again."""
@@ -180,7 +180,13 @@ class Background:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        # Most often a method of the owner: kept, the two would hold each other, and with them
+        # megabytes of pictures and codecs, until Python happens to look for such rings.
+        work, self._work = self._work, None
         try:
-            self._work(self.stop)
+            if work is not None:
+                work(self.stop)
         except BaseException as error:
             self.error = error
+        finally:
+            del work

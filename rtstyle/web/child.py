@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -29,6 +29,7 @@ if sys.platform != "win32":
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000
 _PROGRESS_SECONDS = 0.2
+_MOST_NOTES, _MOST_NOTE = 50, 500
 PREVIEW_WIDTH = 960
 
 
@@ -40,6 +41,9 @@ class Bounds:
     """Of address space, of which runtimes map several times what they use."""
     cpu_seconds: int = 7 * 24 * 3600
     output_bytes: int = 64 * 2**30
+    silent_seconds: float = 600.0
+    """Without a word of progress: more than building an engine or one large picture takes, but a
+    decoder that goes round in circles is not waited for. Held by the parent."""
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -128,7 +132,7 @@ def _work(order: Order, teller: _Teller) -> dict[str, object]:
             on_backend=lambda info: teller.say("backend", backend=str(info)),
         )
         return {
-            "notes": list(report.notes),
+            "notes": _few(report.notes),
             "frames": report.frames_out,
             "fps": report.fps,
             "seconds": report.seconds,
@@ -141,6 +145,13 @@ def _work(order: Order, teller: _Teller) -> dict[str, object]:
         source, order.style, output=target, strength=order.strength, backend=order.backend
     )
     return {"notes": []}
+
+
+def _few(notes: Sequence[str]) -> list[str]:
+    """The first of them: a file may have a note for each of a thousand streams."""
+    more = len(notes) - _MOST_NOTES
+    told = [f"and {more} more like these"] if more > 0 else []
+    return [*(note[:_MOST_NOTE] for note in notes[:_MOST_NOTES]), *told]
 
 
 def _preview(order: Order, source: Path, target: Path) -> None:
@@ -179,7 +190,11 @@ def confine(bounds: Bounds) -> None:
     ):
         _, hard = resource.getrlimit(which)
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(which, (bound, bound))
+        if which == resource.RLIMIT_CPU:
+            # At the hard limit the end is SIGKILL, which says nothing; at the soft one SIGXCPU.
+            resource.setrlimit(which, (max(1, bound - 1), bound))
+        else:
+            resource.setrlimit(which, (bound, bound))
     # A write past the bound is then an error, which is told, instead of the end.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -60,7 +60,10 @@ class Gallery:
                     bounds=self._bounds,
                 )
                 self._drawing = asyncio.create_task(run_child(order))
-                said = await self._drawing
+                try:
+                    said = await self._drawing
+                except OSError as error:
+                    said = {"error": f"no process could be started ({error.strerror})"}
                 if not target.exists():
                     raise ModelError(f"{spec.name} cannot be shown: {said.get('error', '')}")
         return target

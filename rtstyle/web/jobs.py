@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import secrets
 import shutil
 import signal
@@ -25,9 +26,12 @@ from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
 from rtstyle.web.schema import JobOptions
 from rtstyle.web.spool import Spool, Upload
 
+_LOG = logging.getLogger(__name__)
 MOST_JOBS = 64
 _PATIENCE_SECONDS = 20.0
 _MOST_LINE_BYTES = 2**20
+_MOST_MESSAGE = 500
+"""Characters of an error: libraries quote what they were given."""
 TYPES = {
     ".jpg": "image/jpeg",
     ".mkv": "video/x-matroska",
@@ -209,6 +213,13 @@ class Jobs:
             )
             try:
                 last = await run_child(order, on_process=_process_of(job), on_word=_words_of(job))
+            except OSError as error:
+                # No more processes or files for this user; without a word it would run for ever.
+                reason = error.strerror or type(error).__name__
+                last = {"error": f"no process could be started ({reason}); try to resume it"}
+            except Exception:
+                _LOG.exception("the conversion of an upload failed")
+                last = {"error": "something went wrong in the server; its terminal says what"}
             finally:
                 job.process = None
             if last.get("word") == "done":
@@ -224,8 +235,11 @@ class Jobs:
         """``message`` with the client's names in place of the server's paths."""
         for path, name in ((job.upload.path, job.upload.name), (job.target, job.result_name)):
             message = message.replace(str(path), name).replace(path.name, name)
-        message = message.replace(f"{self._spool.folder}/", "").replace(str(self._spool.folder), "")
-        return message or "the conversion ended without a word; resume it, or try another file"
+        folder = str(self._spool.folder)
+        message = message.replace(repr(folder), "the server's folder")
+        message = message.replace(f"{folder}/", "").replace(folder, "the server's folder")
+        line = " ".join(message.split())[:_MOST_MESSAGE]
+        return line or "the conversion ended without a word; resume it, or try another file"
 
 
 def _process_of(job: Job) -> Callable[[Process], None]:
@@ -282,14 +296,26 @@ async def run_child(
         with contextlib.suppress(ConnectionError):
             process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             await process.stdin.drain()
-        async for line in process.stdout:
+        while True:
+            try:
+                async with asyncio.timeout(order.bounds.silent_seconds):
+                    line = await process.stdout.readline()
+            except TimeoutError:
+                last = {"word": "failed", "error": _silence(order.bounds)}
+                process.kill()
+                break
+            if not line:
+                break
             said = json.loads(line)
             if said.get("word") in ("done", "failed"):
                 last = said
             elif on_word is not None:
                 on_word(said)
-        await process.wait()
-        await listening
+        # It has only to end now; one that does not is ended below.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await process.wait()
+                await listening
     finally:
         listening.cancel()
         if process.returncode is None:
@@ -306,6 +332,14 @@ async def _listen(stream: asyncio.StreamReader, lines: deque[bytes]) -> None:
     """Keep the last of what it says, so that it never waits for a reader."""
     while chunk := await stream.read(65536):
         lines.append(chunk)
+
+
+def _silence(bounds: Bounds) -> str:
+    minutes = bounds.silent_seconds / 60
+    return (
+        f"the conversion came no further for {minutes:g} minutes and was ended; the file may be "
+        "damaged, so try another"
+    )
 
 
 def _death(code: int) -> str:

@@ -7,31 +7,28 @@ bar is a time, the best of three tries counts: what is slow by itself is slow ea
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rtstyle.backends import FakeStylizer
 from rtstyle.errors import BackendError, CameraError, OutputError
-from rtstyle.live import Capture, Live, LiveReport, Mixer
+from rtstyle.live import Capture, Live, LiveReport, Mixer, record_to
+from rtstyle.media import CAPTURE_CLOCK, open_camera
 from rtstyle.media import camera as camera_module
-from rtstyle.media import open_camera
 from rtstyle.types import Frame, Pixels, Size
-from tests.cameras import (
-    SIZE,
-    WAIT,
-    Desk,
-    Eye,
-    ScriptedDisplay,
-    until,
-)
+from tests.cameras import SIZE, WAIT, Desk, Eye, ScriptedCamera, ScriptedDisplay, numbered, until
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 30
@@ -167,6 +164,59 @@ def test_fifty_times_away_and_back_leave_nothing_behind(way: str) -> None:
     assert max(descriptors[25:]) <= max(descriptors[:25])
     assert max(threads[25:]) <= max(threads[:25])
     until(lambda: desk.open_now == 0)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Python looks for rings of objects when there are many of them, not when they are large."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", ["error", "hang", "repeat"])
+def test_pictures_of_a_lost_camera_are_freed(way: str) -> None:
+    pictures: list[weakref.ref[Pixels]] = []
+
+    class Noted(ScriptedCamera):
+        def read(self) -> Frame | None:
+            frame = super().read()
+            if frame is not None:
+                pictures.append(weakref.ref(np.asarray(frame.pixels, np.uint8)))
+            return frame
+
+    def open_(stop: threading.Event) -> Noted:
+        if not desk.plugged:
+            raise CameraError("nothing there")
+        return Noted(desk)
+
+    desk = Desk(interval=0.002)
+    with without_collector():
+        with Capture(open_, stall_seconds=0.06, backoff=(0.005, 0.01)) as capture:
+            for cycle in range(10):
+                until(lambda: capture.state == "running")
+                desk.unplug(way)
+                until(lambda: capture.losses > cycle)  # noqa: B023
+                desk.plug()
+                until(lambda: capture.reconnects > cycle)  # noqa: B023
+        assert len(pictures) >= 10
+        # The last of each reader that is still about, and the one that waits to be shown.
+        assert sum(one() is not None for one in pictures) <= 4
+
+
+def test_a_recording_is_freed_when_it_is_finished(tmp_path: Path) -> None:
+    with without_collector():
+        recorder = record_to(str(tmp_path / "tape.mkv"), rate=RATE)
+        for number in range(3):
+            pts = number * 10**9 // RATE
+            recorder.show(Frame(numbered(number), pts, CAPTURE_CLOCK, None, number))
+        assert "3 frames written" in recorder.finish()
+        gone = weakref.ref(recorder)
+        del recorder
+        assert gone() is None
 
 
 def test_another_size_is_painted_two_seconds_after_the_reconnect() -> None:

@@ -231,10 +231,7 @@ def test_hours_of_faults_change_neither_speed_nor_memory(tmp_path: Path) -> None
             start_recording=start_recording,
         ).run(threading.Event(), seconds=SOAK_SECONDS)
 
-    laps = [
-        (later[1] - one[1]) / (later[0] - one[0])
-        for one, later in itertools.pairwise(shown)
-    ]
+    laps = [(later[1] - one[1]) / (later[0] - one[0]) for one, later in itertools.pairwise(shown)]
     hours, settled, growth = samples.growth()
     fives = sorted(laps)[int(0.05 * len(laps))]
     start = statistics.median(laps[: max(1, len(laps) // 6)])
