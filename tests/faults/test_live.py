@@ -120,8 +120,10 @@ def test_a_loss_is_noticed_a_second_after_the_last_new_picture(way: str) -> None
     best_of_three(measure, (2 * FRAME if way == "error" else STALL) + SLACK)
 
 
-@pytest.mark.parametrize("way", ["error", "repeat", "stuck"])
-@pytest.mark.parametrize("away", [0.5, 4.0])
+# Four seconds: long enough to have come to the longest wait between two tries.
+@pytest.mark.parametrize(
+    ("way", "away"), [("error", 0.3), ("repeat", 0.3), ("stuck", 0.3), ("error", 4.0)]
+)
 def test_pictures_are_back_three_seconds_after_the_camera(way: str, away: float) -> None:
     def measure() -> float:
         desk = Desk(interval=FRAME)
@@ -130,7 +132,6 @@ def test_pictures_are_back_three_seconds_after_the_camera(way: str, away: float)
                 until(lambda: capture.captured > 5)
                 desk.unplug(way)
                 until(lambda: capture.state == "lost")
-                # Long enough away to have reached the longest wait between two tries.
                 time.sleep(away)
                 desk.plug()
                 back, before = time.monotonic(), capture.captured
@@ -143,13 +144,13 @@ def test_pictures_are_back_three_seconds_after_the_camera(way: str, away: float)
     best_of_three(measure, 3.0)
 
 
-@pytest.mark.parametrize("way", ["error", "hang", "repeat"])
-def test_fifty_times_away_and_back_leave_nothing_behind(way: str) -> None:
+@pytest.mark.parametrize(("way", "cycles"), [("error", 50), ("hang", 16), ("repeat", 16)])
+def test_fifty_times_away_and_back_leave_nothing_behind(way: str, cycles: int) -> None:
     desk = Desk(interval=0.002)
     descriptors: list[int] = []
     threads: list[int] = []
     with Capture(desk.open, stall_seconds=0.06, backoff=(0.005, 0.01)) as capture:
-        for cycle in range(50):
+        for cycle in range(cycles):
             until(lambda: capture.state == "running")
             before = capture.captured
             until(lambda: capture.captured > before)  # noqa: B023
@@ -161,8 +162,9 @@ def test_fifty_times_away_and_back_leave_nothing_behind(way: str) -> None:
             threads.append(threading.active_count())
         # A busy machine may take a pause of its own for a loss.
         assert capture.losses - capture.reconnects in (0, 1)
-    assert max(descriptors[25:]) <= max(descriptors[:25])
-    assert max(threads[25:]) <= max(threads[:25])
+    half = cycles // 2
+    assert max(descriptors[half:]) <= max(descriptors[:half])
+    assert max(threads[half:]) <= max(threads[:half])
     until(lambda: desk.open_now == 0)
 
 

@@ -29,7 +29,7 @@ from rtstyle.web.server import Settings
 from rtstyle.web.spool import PREFIX
 from tests.clips import make_clip
 from tests.hostile import Hostile, crafted
-from tests.security.test_web import Client, NoPainter, finished, running, started
+from tests.security.test_web import Client, finished, running, started
 from tests.security.test_web_uploads import memory, real_server
 
 SUITE = (
@@ -188,7 +188,7 @@ def spool_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def job_of(data: bytes, name: str, bounds: Bounds, **options: object) -> dict[str, Any]:
     async def main() -> dict[str, Any]:
-        async with running(Settings(make_painter=NoPainter, bounds=bounds)) as client:
+        async with running(Settings(bounds=bounds)) as client:
             job = await finished(client, await started(client, data, name, **options))
             assert (await client.ask("/"))[0] == 200
             return job
@@ -224,7 +224,7 @@ def test_a_conversion_that_says_nothing_for_too_long_is_ended(tmp_path: Path) ->
     film = make_clip(tmp_path / "film.mp4", size=(320, 180), frames=400).read_bytes()
 
     async def main() -> None:
-        settings = Settings(make_painter=NoPainter, bounds=Bounds(silent_seconds=8.0))
+        settings = Settings(bounds=Bounds(silent_seconds=8.0))
         async with running(settings) as client:
             identifier = await started(client, film, "film.mp4", kind="video")
             process = await working(client)

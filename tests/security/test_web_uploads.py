@@ -30,7 +30,7 @@ from rtstyle.types import Limits
 from rtstyle.web import guards
 from rtstyle.web.server import Settings
 from rtstyle.web.spool import PREFIX, Spool
-from tests.security.test_web import Client, NoPainter, running
+from tests.security.test_web import Client, running
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 300_000
@@ -75,11 +75,7 @@ def serve(
     idle_seconds: float = 30.0,
     most: int = MOST,
 ) -> None:
-    settings = Settings(
-        make_painter=NoPainter,
-        limits=Limits(max_upload_bytes=most),
-        idle_seconds=idle_seconds,
-    )
+    settings = Settings(limits=Limits(max_upload_bytes=most), idle_seconds=idle_seconds)
 
     async def main() -> None:
         async with asyncio.timeout(120), running(settings) as client:

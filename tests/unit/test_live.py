@@ -66,29 +66,6 @@ def test_every_shown_picture_is_the_newest_however_slow_the_net(mixer: Mixer) ->
     assert report.delay_p50_ms >= report.net_p50_ms * 0.9
 
 
-def test_fifty_switches_lose_no_picture() -> None:
-    names = ("one", "two", "three")
-    styles = [FakeStylizer(replace(FakeStylizer().spec, name=name)) for name in names]
-    stop, eye = threading.Event(), Eye()
-    taken: list[int] = []
-    with Mixer(styles) as mixer:
-        for index in range(3):
-            assert mixer.palette.wait(index, SIZE, WAIT)
-
-        def look(frame: Frame) -> None:
-            taken.append(frame.index)
-            if len(taken) % 2 == 0:
-                mixer.step()
-            if len(taken) >= 102:
-                stop.set()
-
-        eye.each = look
-        with Capture(Desk(interval=0.02).open) as capture:
-            report = Live(capture, mixer, [eye]).run(stop)
-    assert report.shown == len(taken) >= 102
-    assert report.captured - report.shown - report.dropped - report.skipped in (0, 1)
-
-
 @pytest.mark.parametrize("way", ["error", "hang", "repeat"])
 def test_a_lost_camera_is_noticed_and_found_again(way: str) -> None:
     desk = Desk()
@@ -103,22 +80,6 @@ def test_a_lost_camera_is_noticed_and_found_again(way: str) -> None:
         assert capture.state == "running"
         assert capture.reconnects == 1
     until(lambda: desk.open_now == 0)
-
-
-def test_fifty_losses_leave_no_thread_and_no_camera_open() -> None:
-    desk = Desk(interval=0.001)
-    most = 0
-    with Capture(desk.open, stall_seconds=1.0, backoff=(0.005, 0.01)) as capture:
-        for cycle in range(50):
-            before = capture.captured
-            until(lambda: capture.captured > before)  # noqa: B023
-            desk.unplug("error")
-            until(lambda: capture.losses == cycle + 1)  # noqa: B023
-            desk.plug()
-            until(lambda: capture.reconnects == cycle + 1)  # noqa: B023
-            most = max(most, sum(t.name.startswith("rtstyle-") for t in threading.enumerate()))
-    assert most <= 3
-    assert desk.open_now == 0
 
 
 def test_a_scene_that_stands_still_is_opened_anew_once_and_then_believed() -> None:
