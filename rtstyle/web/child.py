@@ -38,7 +38,7 @@ class Bounds:
     """Of one process."""
 
     memory_bytes: int = 16 * 2**30
-    """Of address space, of which runtimes map several times what they use."""
+    """Of memory that it may write to; of address space where a system does not tell them apart."""
     cpu_seconds: int = 7 * 24 * 3600
     output_bytes: int = 64 * 2**30
     silent_seconds: float = 600.0
@@ -84,7 +84,7 @@ def main() -> int:
         teller.say("failed", error="stopped", code=130)
         return 130
     except RtstyleError as error:
-        teller.say("failed", error=str(error), code=error.exit_code)
+        teller.say("failed", error=f"{error}{_hint(order.bounds)}", code=error.exit_code)
         return error.exit_code
     except MemoryError:
         teller.say("failed", error="the file needs more memory than is allowed", code=3)
@@ -93,6 +93,15 @@ def main() -> int:
         teller.say("failed", error=f"unexpected {type(error).__name__}: {error}", code=1)
         return 1
     return 0
+
+
+def _hint(bounds: Bounds) -> str:
+    """Libraries that get no memory often say that a file is damaged, or nothing."""
+    if sys.platform == "win32":
+        return ""
+    unit = 1 if sys.platform == "darwin" else 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return "; it may need more memory than is allowed" if most > bounds.memory_bytes / 2 else ""
 
 
 class _Teller:
@@ -182,8 +191,11 @@ def confine(bounds: Bounds) -> None:
     """Bound memory, time and output of this process, and end with its parent; for POSIX."""
     if sys.platform == "win32":
         return
+    # CUDA reserves more address space than the machine has memory, none of which can be written to;
+    # Linux counts what can as data.
+    memory = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
     for which, most in (
-        (resource.RLIMIT_AS, bounds.memory_bytes),
+        (memory, bounds.memory_bytes),
         (resource.RLIMIT_CPU, bounds.cpu_seconds),
         (resource.RLIMIT_FSIZE, bounds.output_bytes),
         (resource.RLIMIT_CORE, 0),

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ from tests.hostile import Hostile, crafted
 from tests.security.test_web import Client, finished, running, started
 from tests.security.test_web_uploads import memory, real_server
 
+ROOT = Path(__file__).resolve().parents[2]
 SUITE = (
     "truncated.mp4",
     "noise.mp4",
@@ -202,7 +204,7 @@ def job_of(data: bytes, name: str, bounds: Bounds, **options: object) -> dict[st
     ("bounds", "told"),
     [
         (Bounds(cpu_seconds=2), "more processor time than is allowed"),
-        (Bounds(memory_bytes=1200 * 2**20), "memory"),
+        (Bounds(memory_bytes=600 * 2**20), "memory"),
         (Bounds(output_bytes=20_000), "no room left in the server's folder"),
     ],
     ids=["time", "memory", "output"],
@@ -210,12 +212,36 @@ def job_of(data: bytes, name: str, bounds: Bounds, **options: object) -> dict[st
 def test_a_conversion_that_reaches_a_bound_says_which(
     tmp_path: Path, bounds: Bounds, told: str
 ) -> None:
-    size, frames = ((3840, 2160), 40) if "room" not in told else ((320, 180), 200)
+    size, frames = ((3840, 2160), 16) if "room" not in told else ((320, 180), 200)
     film = make_clip(tmp_path / "large.mp4", size=size, frames=frames).read_bytes()
     job = job_of(film, "large.mp4", bounds, kind="video")
     assert job["state"] == "failed"
     assert told in job["error"]
     assert "\n" not in job["error"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is not bounded on Linux alone")
+def test_address_space_that_is_only_reserved_counts_for_nothing() -> None:
+    """As CUDA does it, whose processes could not start otherwise."""
+    program = (
+        "import mmap\n"
+        "from rtstyle.web.child import Bounds, confine\n"
+        "confine(Bounds(memory_bytes=2**30))\n"
+        "reserved = mmap.mmap(-1, 2**36, mmap.MAP_PRIVATE, 0)\n"
+        "try:\n"
+        "    bytearray(2**31)\n"
+        "except MemoryError:\n"
+        "    print('bounded')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["bounded"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot halt a process")
