@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -22,9 +23,13 @@ from aiohttp.typedefs import Middleware
 
 from rtstyle.errors import RtstyleError
 
+if sys.platform != "win32":
+    import resource
+
 COOKIE = "rtstyle"
 MAX_HEADER_BYTES = 16 * 1024
 MAX_CONNECTIONS = 96
+MOST_FILES = 8192
 BACKLOG = 32
 """How many asyncio accepts before it gets round to counting them. Together with their like that are
 just being closed they stay below 256, the fewest open files that a system allows a process."""
@@ -229,6 +234,20 @@ def bound_connections(server: web.Server, most: int = MAX_CONNECTIONS) -> None:
 
     # A method of each server, called for every connection; there is no other place to count them.
     server.connection_made = bounded  # type: ignore[method-assign]
+
+
+def allow_many_files() -> None:
+    """Let this process open thousands of files, where the system does.
+
+    ``bound_connections`` does not see those that are still agreeing on TLS, for a minute at most.
+    """
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def http_log() -> logging.Logger:

@@ -20,6 +20,7 @@ from rtstyle.web.gallery import Gallery
 from rtstyle.web.guards import (
     BACKLOG,
     Gate,
+    allow_many_files,
     bound_connections,
     http_log,
     is_loopback,
@@ -179,4 +180,5 @@ def run(settings: Settings, on_ready: Callable[[Address], None]) -> None:
                 loop.add_signal_handler(number, stop.set)
         await serve(settings, stop, on_ready)
 
+    allow_many_files()
     asyncio.run(main())

@@ -8,8 +8,8 @@ import http.client
 import json
 import os
 import re
-import resource
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,6 +31,9 @@ from rtstyle.web import guards
 from rtstyle.web.server import Settings
 from rtstyle.web.spool import PREFIX, Spool
 from tests.security.test_web import Client, running
+
+if sys.platform != "win32":
+    import resource
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 300_000
@@ -370,12 +373,18 @@ def test_a_full_disk_is_told_before_and_while_it_fills(
 
 
 @contextmanager
-def real_server(folder: Path, *words: str, **limits: int) -> Iterator[tuple[int, int]]:
-    """``rtstyle web`` in a process of its own: its port and process id."""
+def real_server(
+    folder: Path, *words: str, hard: bool = True, **limits: int
+) -> Iterator[tuple[int, int]]:
+    """``rtstyle web`` in a process of its own: its port and process id.
+
+    ``limits`` by their names in ``resource``; where not ``hard``, it may raise them.
+    """
 
     def confine() -> None:
         for name, most in limits.items():
-            resource.setrlimit(getattr(resource, name), (most, most))
+            which = getattr(resource, name)
+            resource.setrlimit(which, (most, most if hard else resource.getrlimit(which)[1]))
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
     command = [sys.executable, "-m", "rtstyle.cli.main", "web", "--port", "0", *words]
@@ -414,13 +423,24 @@ def memory(process: int) -> int:
     return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 
 
-def upload(port: int, size: int, at: Callable[[], None] = lambda: None) -> tuple[int, Any]:
+def upload(
+    port: int,
+    size: int,
+    at: Callable[[], None] = lambda: None,
+    *,
+    tls: ssl.SSLContext | None = None,
+) -> tuple[int, Any]:
     """Send ``size`` bytes of zeros: the status and the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    scheme = "http" if tls is None else "https"
+    connection = (
+        http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        if tls is None
+        else http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=tls)
+    )
     try:
         connection.putrequest("POST", "/api/uploads?name=big.mp4")
         for name, value in (
-            ("Origin", f"http://127.0.0.1:{port}"),
+            ("Origin", f"{scheme}://127.0.0.1:{port}"),
             ("Content-Type", "application/octet-stream"),
             ("Content-Length", str(size)),
         ):
@@ -428,7 +448,7 @@ def upload(port: int, size: int, at: Callable[[], None] = lambda: None) -> tuple
         connection.endheaders()
         piece = bytes(2**20)
         # A server that has enough answers while it is still spoken to.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             for number in range(size // len(piece)):
                 connection.send(piece)
                 if number % 10 == 0:
@@ -476,6 +496,60 @@ def test_half_open_connections_do_not_stop_others(tmp_path: Path, spoken: bytes)
             one.sendall(spoken)
         for _ in range(3):
             assert upload(port, 2**20)[0] == 200
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Of this test alone: the file and its key."""
+    cryptography = pytest.importorskip("cryptography")
+    del cryptography
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "cert.pem", folder / "key.pem"
+    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")
+def test_with_tls_a_refusal_is_heard_and_half_open_connections_do_not_stop_others(
+    tmp_path: Path,
+) -> None:
+    cert, key = certificate(tmp_path)
+    words = ("--tls-cert", str(cert), "--tls-key", str(key), "--max-upload", "1")
+    tls = ssl.create_default_context(cafile=str(cert))
+    tls.check_hostname = False
+    with (
+        contextlib.ExitStack() as stack,
+        real_server(tmp_path, *words, hard=False, RLIMIT_NOFILE=120) as (port, _),
+    ):
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        assert upload(port, 2**20, tls=tls)[0] == 200
+        status, found = upload(port, 64 * 2**20, tls=tls)
+        assert (status, found) == (413, {"error": "the file is larger than the 1 MiB allowed"})
 
 
 def test_connections_at_work_are_not_ended_for_new_ones(
