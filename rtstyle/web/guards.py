@@ -28,16 +28,16 @@ if sys.platform != "win32":
 
 COOKIE = "rtstyle"
 MAX_HEADER_BYTES = 16 * 1024
-MAX_CONNECTIONS = 96
-MOST_FILES = 8192
-BACKLOG = 32
-"""How many asyncio accepts before it gets round to counting them. Together with their like that are
-just being closed they stay below 256, the fewest open files that a system allows a process."""
 PUBLIC = frozenset(("/", "/app.js", "/live.js", "/style.css", "/icon.svg", "/api/session"))
 """What holds nothing of anyone and so is given without a token."""
 
 _SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD))
 _LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+MAX_CONNECTIONS = 96
+MOST_FILES = 8192
+BACKLOG = 32
+"""How many asyncio accepts before it gets round to counting them. Together with their like that are
+just being closed they stay below 256, the fewest open files that a system allows a process."""
 _GRACE_SECONDS = 1.0
 """For a client to read why its body is not wanted."""
 _LOG = logging.getLogger(__name__)
