@@ -33,6 +33,8 @@ PUBLIC = frozenset(("/", "/app.js", "/live.js", "/style.css", "/icon.svg", "/api
 
 _SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD))
 _LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+IDLE_SECONDS = 30.0
+"""For which a client may say nothing."""
 MAX_CONNECTIONS = 96
 MOST_FILES = 8192
 BACKLOG = 32

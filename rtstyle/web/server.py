@@ -19,6 +19,7 @@ from rtstyle.web.child import DEFAULT_BOUNDS, Bounds
 from rtstyle.web.gallery import Gallery
 from rtstyle.web.guards import (
     BACKLOG,
+    IDLE_SECONDS,
     Gate,
     allow_many_files,
     bound_connections,
@@ -29,7 +30,7 @@ from rtstyle.web.guards import (
 from rtstyle.web.jobs import Jobs
 from rtstyle.web.painter import PainterFactory, StylePainter
 from rtstyle.web.peers import Peers, video_calls
-from rtstyle.web.spool import IDLE_SECONDS, Spool
+from rtstyle.web.spool import Spool
 
 _SHORTEST_TOKEN = 22
 _SHUTDOWN_SECONDS = 2.0
@@ -51,11 +52,11 @@ class Settings:
     names: tuple[str, ...] = ()
     """Names, beside its address, by which browsers call it from elsewhere."""
     backend: str = "auto"
+    idle_seconds: float = IDLE_SECONDS
+    """A client that sends nothing for so long is let go; headers must have come whole by then."""
     limits: Limits = DEFAULT_LIMITS
     bounds: Bounds = DEFAULT_BOUNDS
     """Of each process that converts."""
-    idle_seconds: float = IDLE_SECONDS
-    """A client that sends nothing for so long is let go; headers must have come whole by then."""
     make_painter: PainterFactory | None = None
 
     @property

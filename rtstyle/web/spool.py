@@ -21,6 +21,7 @@ from typing import IO
 
 from rtstyle.errors import DiskFull, InputError, LimitExceeded
 from rtstyle.media import VIDEO_ENDINGS, is_disk_full
+from rtstyle.web.guards import IDLE_SECONDS
 
 if sys.platform != "win32":
     import fcntl
@@ -29,7 +30,6 @@ PREFIX = "rtstyle-web-"
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _LOCK = "lock"
 _NAME_LENGTH = 120
-IDLE_SECONDS = 30.0
 _SPARE_BYTES = 64 * 2**20
 _MOST_UPLOADS = 64
 
