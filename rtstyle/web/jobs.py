@@ -16,7 +16,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from rtstyle.web.spool import Spool, Upload
 _LOG = logging.getLogger(__name__)
 MOST_JOBS = 64
 _PATIENCE_SECONDS = 20.0
+_STOP_SECONDS = 60.0
+"""For the frame in work; whole segments are kept in any case."""
 _MOST_LINE_BYTES = 2**20
 _MOST_MESSAGE = 500
 """Characters of an error: libraries quote what they were given."""
@@ -138,6 +140,7 @@ class Jobs:
             job.state = "stopped"
         elif job.process is not None:
             _interrupt(job.process)
+            self._keep(self._insist(job.process))
 
     def resume(self, job: Job) -> None:
         """Go on with one that was stopped or failed; raises UsageError where it was not."""
@@ -188,9 +191,18 @@ class Jobs:
                 path.unlink(missing_ok=True)
 
     def _go(self, job: Job) -> None:
-        task = asyncio.create_task(self._run(job))
+        self._keep(self._run(job))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _insist(self, process: Process) -> None:
+        """End a process that does not stop: it hears of that only between two frames."""
+        await asyncio.sleep(_STOP_SECONDS)
+        if process.returncode is None:
+            process.kill()
 
     async def _run(self, job: Job) -> None:
         # A preview is waited for, and short: it does not queue behind a film.

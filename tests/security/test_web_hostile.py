@@ -212,7 +212,8 @@ def job_of(data: bytes, name: str, bounds: Bounds, **options: object) -> dict[st
 def test_a_conversion_that_reaches_a_bound_says_which(
     tmp_path: Path, bounds: Bounds, told: str
 ) -> None:
-    size, frames = ((3840, 2160), 16) if "room" not in told else ((320, 180), 200)
+    # The memory is too little for one picture, the time for all of them.
+    size, frames = {"memory": ((3840, 2160), 4)}.get(told, ((960, 540), 120))
     film = make_clip(tmp_path / "large.mp4", size=size, frames=frames).read_bytes()
     job = job_of(film, "large.mp4", bounds, kind="video")
     assert job["state"] == "failed"
@@ -264,6 +265,25 @@ def test_a_conversion_that_says_nothing_for_too_long_is_ended(tmp_path: Path) ->
             # Others get their turn, and this one its second.
             await client.ask(f"/api/jobs/{identifier}/resume", "POST")
             assert (await finished(client, identifier))["state"] == "done"
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot halt a process")
+@pytest.mark.usefixtures("spool_of_its_own")
+def test_a_conversion_that_does_not_stop_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtstyle.web.jobs._STOP_SECONDS", 0.3)
+    film = make_clip(tmp_path / "film.mp4", size=(320, 180), frames=400).read_bytes()
+
+    async def main() -> None:
+        async with running() as client:
+            identifier = await started(client, film, "film.mp4", kind="video")
+            os.kill(await working(client), signal.SIGSTOP)
+            await client.ask(f"/api/jobs/{identifier}/stop", "POST")
+            job = await finished(client, identifier)
+            assert (job["state"], job["error"]) == ("stopped", "")
 
     asyncio.run(main())
 
