@@ -292,12 +292,14 @@ def test_ten_minutes_of_overload_leave_delay_and_memory_as_they_were() -> None:
     desk.size = size
     with Mixer([STYLE]) as mixer:
         assert mixer.wait_ready(size, 10 * WAIT)
+        # The quickest: a machine that was busy for a moment is quicker later on, and the camera has
+        # to be too quick for that too.
         times = []
-        for number in range(6):
+        for number in range(20):
             began = time.monotonic()
             mixer.process(np.full((size.height, size.width, 3), number, np.uint8))
             times.append(time.monotonic() - began)
-        net = statistics.median(times)
+        net = min(times)
         desk.interval = net / 5
         with Capture(desk.open) as capture:
             report = Live(capture, mixer, [Watcher()]).run(stop, seconds=OVERLOAD_SECONDS)
