@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtstyle.backends.int8 import Range, measure_activations
+from rtstyle.backends.int8 import Range, measure_activations, share_of_ends
 from rtstyle.backends.openvino import OpenVinoStylizer
 from rtstyle.errors import ModelError
 from rtstyle.styles.likeness import LEAST_PSNR_DB, psnr
@@ -16,9 +16,10 @@ from rtstyle.styles.spec import StyleSpec
 from rtstyle.types import Pixels, Size
 
 _DIGITS = 5
-_WORTH_DB = 3.0
-"""What it must bring to leave the first and the last convolution in float32: they see and make the
-pictures' own 256 levels, and in some nets they are where the time goes."""
+_CHEAP_ENDS = 0.1
+"""The first and the last convolution see and make the pictures' own 256 levels, so that they are
+worth float32 where they are a small share of the work (in nets with wide kernels they are not)."""
+_COUNTED = Size(256, 256)
 _CHECKED = 4
 """Every fourth picture is for checking, and no range is taken from it."""
 
@@ -49,14 +50,10 @@ def calibrate(spec: StyleSpec, pictures: Sequence[Pixels]) -> Calibration:
     with OpenVinoStylizer(spec, precision="fp32") as exact:
         wanted = [exact(picture[None])[0] for picture in checked]
         ranges = measure_activations(read_model(spec), measured)
-    every = {name: (_rounded(low), _rounded(high)) for name, (low, high) in ranges.items()}
-    inner = dict(list(every.items())[1:-1])
-    found = every, _worst(spec, every, checked, wanted)
-    if inner:
-        with_ends_exact = _worst(spec, inner, checked, wanted)
-        if with_ends_exact >= found[1] + _WORTH_DB:
-            found = inner, with_ends_exact
-    activations, worst = found
+        if share_of_ends(read_model(spec), spec.size_rule.fit(_COUNTED)) < _CHEAP_ENDS:
+            ranges = dict(list(ranges.items())[1:-1]) or ranges
+    activations = {name: (_rounded(low), _rounded(high)) for name, (low, high) in ranges.items()}
+    worst = _worst(spec, activations, checked, wanted)
     if worst < LEAST_PSNR_DB:
         raise ModelError(
             f"style {spec.name} does not suit int8: {worst:.1f} dB against float32, and "

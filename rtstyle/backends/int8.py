@@ -9,6 +9,7 @@ upsampling stay in float32: they cost little, and most of the error would be the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from rtstyle.backends.base import reason_of
 from rtstyle.errors import ModelError
 from rtstyle.runtimes import import_openvino
-from rtstyle.types import Pixels
+from rtstyle.types import Pixels, Size
 
 if TYPE_CHECKING:
     import openvino
@@ -57,6 +58,23 @@ def measure_activations(model: bytes, pictures: Iterable[Pixels]) -> dict[str, R
     if not found:
         raise ValueError("measuring activations needs at least one picture")
     return found
+
+
+def share_of_ends(model: bytes, size: Size) -> float:
+    """The share (0..1) of the first and the last convolution in the multiply-accumulates of all.
+
+    ``size`` is one the net takes. Raises ModelError for a graph that OpenVINO cannot read.
+    """
+    try:
+        graph = import_openvino().Core().read_model(model=model)
+        graph.reshape([1, size.height, size.width, 3])
+    except Exception as error:
+        raise ModelError(f"the convolutions cannot be counted: {reason_of(error)}") from error
+    costs = [
+        math.prod(list(node.output(0).shape)[2:]) * math.prod(list(node.input_value(1).shape))
+        for node, _ in _inputs(graph)
+    ]
+    return (costs[0] + costs[-1]) / sum(costs) if costs else 0.0
 
 
 def quantize(model: openvino.Model, activations: Mapping[str, Range], name: str) -> None:
