@@ -36,10 +36,10 @@ _LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 IDLE_SECONDS = 30.0
 """For which a client may say nothing."""
 MAX_CONNECTIONS = 96
-MOST_FILES = 8192
 BACKLOG = 32
 """How many asyncio accepts before it gets round to counting them. Together with their like that are
 just being closed they stay below 256, the fewest open files that a system allows a process."""
+MOST_FILES = 8192
 _GRACE_SECONDS = 1.0
 """For a client to read why its body is not wanted."""
 _LOG = logging.getLogger(__name__)
@@ -192,10 +192,10 @@ def middleware(gate: Gate) -> Middleware:
             return refuse(error.status, error.reason)
         except RtstyleError as error:
             return refuse(400, str(error))
-        except ConnectionError:
-            # Its sender went away; nobody hears this.
-            return refuse(400, "the connection was lost")
-        except Exception:
+        except Exception as error:
+            if isinstance(error, ConnectionError) and request.transport is None:
+                # Its sender went away; nobody hears this.
+                return refuse(400, "the connection was lost")
             _LOG.exception("a request to %s failed", request.path)
             return refuse(500, "something went wrong in the server; its terminal says what")
 
