@@ -13,17 +13,22 @@ from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.live_check import check_live
 from rtstyle.cli.options import style_or_first
-from rtstyle.errors import UsageError
+from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, CameraError, OutputNotWritable, UsageError
 from rtstyle.live import (
+    Beside,
     Capture,
     Live,
     LiveReport,
     LiveSink,
     Mixer,
+    MjpegServer,
     Nowhere,
+    OrElse,
+    Place,
     VirtualCamera,
     Window,
     free_name,
+    parse_place,
     record_to,
 )
 from rtstyle.media import EncodeOptions, check_address, check_output, is_url, open_camera
@@ -37,6 +42,7 @@ Examples:
   rtstyle live                                   # camera 0 in a window
   rtstyle live --style great-wave --style starry-night --mirror
   rtstyle live --output virtualcam               # for a call
+  rtstyle live --output mjpeg                    # an address for OBS, VLC and browsers
   rtstyle live --camera clip.mp4 --output out.mp4
   rtstyle live --check                           # what is missing here?
 
@@ -77,13 +83,28 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
     "--output",
     default="window",
     show_default=True,
-    metavar="window|virtualcam|FILE|URL|none",
-    help="Where the pictures go; URL is rtmp://, rtsp://, srt://, tcp:// or udp://.",
+    metavar="window|virtualcam|mjpeg|FILE|URL|none",
+    help="Where the pictures go. mjpeg serves them to OBS, VLC and browsers of this machine, as "
+    "does http://HOST:PORT; sent are rtmp://, rtsp://, srt://, tcp:// and udp://.",
+)
+@click.option(
+    "--bitrate",
+    type=click.IntRange(100, 100_000),
+    metavar="KBIT",
+    help="The most kilobits a second sent to an address.  [default: by size, 3200 for 720p30]",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Let other machines watch http://HOST:PORT, unencrypted."
 )
 @click.option("--size", callback=parse_size, metavar="WxH", help="Ask the camera for this size.")
 @click.option("--fps", type=click.FloatRange(1, 240), help="Ask the camera for this rate.")
 @click.option("--mirror", is_flag=True, help="Swap left and right, as in a mirror.")
-@click.option("--record", metavar="FILE", help="Also record what is shown, without words on it.")
+@click.option(
+    "--record",
+    metavar="FILE",
+    help="Also record what is shown, without words on it. Of an .mkv all but the last seconds can "
+    "be played even after a crash.",
+)
 @click.option(
     "--strength",
     type=click.FloatRange(0.0, 1.0),
@@ -106,6 +127,8 @@ def live(
     camera: str,
     styles: tuple[str, ...],
     output: str,
+    bitrate: int | None,
+    insecure: bool,
     size: Size | None,
     fps: float | None,
     mirror: bool,
@@ -120,20 +143,36 @@ def live(
 ) -> None:
     """Stylize a camera's pictures as they come; the newest always wins, so delay cannot grow.
 
-    Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished.
+    Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished. Exit code 8: it ran to
+    its end, but a recording beside it did not.
     """
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
-    for target in (output, record):
+    place = parse_place(output, insecure=insecure) if is_served(output) else None
+    for target in (output if place is None else None, record):
         if target is not None and target not in ("window", "virtualcam", "none"):
             check_place(target, camera, overwrite=overwrite)
     if record is not None and record == output:
         raise UsageError(f"{record}: --record and --output name the same file; leave one out")
     with interruptible(), ExitStack() as stack:
         # Everything that can refuse does so before a net is loaded.
-        sinks = [_sink(output, fps, overwrite)] if output != "window" else []
+        sinks: list[LiveSink] = []
+        beside: Beside | None = None
+        bits = None if bitrate is None else 1000 * bitrate
+        to = partial(record_to, rate=fps, overwrite=overwrite, bits=bits, tell=_warn)
         if record is not None:
-            sinks.append(record_to(record, rate=fps, overwrite=overwrite))
+            recorder = to(record)
+            stack.callback(recorder.abort)
+            beside = Beside(recorder, _warn) if output != "none" else None
+            sinks.append(beside or recorder)
+        if place is not None:
+            sinks.append(_serve(place))
+        elif output == "none":
+            sinks.append(Nowhere())
+        elif output == "virtualcam":
+            sinks.append(OrElse(lambda: VirtualCamera(rate=fps), _stand_in))
+        elif output != "window":
+            sinks.append(to(output))
         for sink in sinks:
             stack.callback(sink.abort)
         capture = stack.enter_context(
@@ -163,6 +202,8 @@ def live(
     click.echo(f"backend: {info}")
     for line in told(report):
         click.echo(line)
+    if beside is not None and beside.failure:
+        ctx.exit(EXIT_FINISHED_WITH_LOSS)
 
 
 def told(report: LiveReport) -> list[str]:
@@ -188,9 +229,30 @@ def check_place(target: str, camera: str, *, overwrite: bool) -> None:
     check_output(Path(target), source=source, overwrite=overwrite, options=options)
 
 
-def _sink(output: str, fps: float | None, overwrite: bool) -> LiveSink:
-    if output == "none":
-        return Nowhere()
-    if output == "virtualcam":
-        return VirtualCamera(rate=fps)
-    return record_to(output, rate=fps, overwrite=overwrite)
+def is_served(output: str) -> bool:
+    """Whether pictures are to be fetched from us, not sent."""
+    return output == "mjpeg" or (is_url(output) and output.lower().startswith("http"))
+
+
+def _serve(place: Place) -> MjpegServer:
+    server = MjpegServer(place)
+    where = ", with an address of this machine in its place" if place.is_everywhere else ""
+    click.echo(f"pictures are at {server.url}{where}")
+    click.echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
+    return server
+
+
+def _stand_in(reason: CameraError) -> MjpegServer:
+    """What is done without a virtual camera, which must not end a show."""
+    try:
+        server = MjpegServer()
+    except OutputNotWritable as error:
+        raise CameraError(f"{reason}; or, to be given an address instead: {error}") from None
+    _warn(f"{reason}; until then the pictures are served at an address")
+    click.echo(f"pictures are at {server.url}")
+    click.echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
+    return server
+
+
+def _warn(line: str) -> None:
+    click.echo(f"warning: {line}", err=True)

@@ -16,7 +16,7 @@ import pytest
 from rtstyle.backends import FakeStylizer
 from rtstyle.errors import BackendError, CameraBusy, CameraError, CameraLost, OutputError
 from rtstyle.live import Capture, Live, Mixer, Recorder, record_to
-from rtstyle.live.sinks import VirtualCamera, open_virtual_camera, virtual_camera_steps
+from rtstyle.live.virtual import VirtualCamera, open_virtual_camera, virtual_camera_steps
 from rtstyle.media import CAPTURE_CLOCK, open_camera
 from rtstyle.types import Frame, Pixels, SinkReport, Size
 from tests.clips import make_clip
@@ -446,7 +446,7 @@ class NoDriver:
 
 
 def test_a_missing_virtual_camera_is_told_with_its_remedy() -> None:
-    with pytest.raises(CameraError, match=r"no virtual camera opens .* without one, send it to"):
+    with pytest.raises(CameraError, match=r"no virtual camera opens .* run: sudo|install OBS"):
         open_virtual_camera(NoDriver(), SIZE, 30.0)
     assert "modprobe v4l2loopback" in virtual_camera_steps("linux")
     assert "OBS" in virtual_camera_steps("win32")
@@ -471,7 +471,7 @@ def test_a_virtual_camera_gets_every_picture_in_one_size(monkeypatch: pytest.Mon
     class Module:
         Camera = Loopback
 
-    monkeypatch.setattr("rtstyle.live.sinks._pyvirtualcam", lambda: Module)
+    monkeypatch.setattr("rtstyle.live.virtual._pyvirtualcam", lambda: Module)
     camera = VirtualCamera(rate=25)
     for size in (SIZE, Size(64, 64)):
         camera.show(Frame(numbered(1, size), 1, CAPTURE_CLOCK, None, 0))
