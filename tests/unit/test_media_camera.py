@@ -237,8 +237,13 @@ def send(port: int, stop: threading.Event) -> None:
 
 
 def test_a_receiver_that_is_not_there_is_told_without_the_key() -> None:
-    with pytest.raises(OutputNotWritable) as caught:
-        Broadcast("rtmp://127.0.0.1:9/live?key=secret", Size(64, 48), Fraction(25))
+    with (
+        Broadcast("rtmp://127.0.0.1:9/live?key=secret", Size(64, 48), Fraction(25)) as sink,
+        pytest.raises(OutputNotWritable) as caught,
+    ):
+        for number in range(9):
+            sink.write(Frame(np.zeros((48, 64, 3), np.uint8), number, Fraction(1, 25), None, 0))
+    assert not sink.answered
     assert "secret" not in str(caught.value)
 
 
