@@ -10,6 +10,7 @@ import numpy as np
 from rtstyle.errors import CameraError
 from rtstyle.live.sinks import LiveSink
 from rtstyle.media import letterbox
+from rtstyle.media.devices import missing_steps
 from rtstyle.types import Frame, Pixels, Size
 
 
@@ -101,14 +102,20 @@ def open_virtual_camera(
 def virtual_camera_steps(platform: str = sys.platform) -> str:
     """What a user does on this system to have a virtual camera."""
     if platform.startswith("linux"):
+        # Browsers list only devices that do nothing but capture, hence exclusive_caps.
         steps = (
             "run: sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback "
             "exclusive_caps=1 card_label=rtstyle"
         )
+        if "container" in missing_steps():
+            steps += "; that is done outside this container, which is given it with --device"
     elif platform == "win32":
-        steps = "install OBS Studio 26 or newer, whose virtual camera is used"
+        steps = "install OBS Studio 26 or newer (obsproject.com), whose virtual camera is used"
     else:
-        steps = "install OBS Studio 30 or newer and start its virtual camera once"
+        steps = (
+            "install OBS Studio 30 or newer (obsproject.com), press its Start Virtual Camera once, "
+            "allow its system extension, and quit it"
+        )
     return steps
 
 
