@@ -165,6 +165,13 @@ def test_addresses_that_must_not_be_served_are_refused(output: str, code: int, t
     assert told in said
 
 
+def test_a_receiver_that_was_never_there_is_an_error(clip: Path) -> None:
+    code, said = live("--camera", clip, *STYLE, "--output", "tcp://127.0.0.1:9?key=secret")
+    assert code == 4, said
+    assert "tcp://127.0.0.1:9: cannot send there" in said
+    assert "secret" not in said
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_an_interrupt_ends_a_run_that_is_watched(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "long.mp4", size=(64, 48), frames=900, rate=10)

@@ -383,6 +383,14 @@ def test_a_recording_that_fails_does_not_end_what_is_on_show(mixer: Mixer) -> No
     assert report.notes == ("recording failed: the disk is full",)
 
 
+def test_a_viewer_reads_what_troubles_a_sink(mixer: Mixer) -> None:
+    eye = Eye()
+    eye.trouble = "receiver lost"  # type: ignore[attr-defined]
+    with Capture(Desk().open) as capture:
+        live = Live(capture, mixer, [Eye(), eye])
+        assert next(live._lines()) == "receiver lost"
+
+
 def test_a_recorder_too_slow_drops_and_counts_and_never_blocks() -> None:
     gate = threading.Event()
 
