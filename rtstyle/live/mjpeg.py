@@ -30,6 +30,8 @@ _PATIENCE_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
 """A picture that stands still is sent again: it shows who has gone, and keeps players waiting."""
 _POLL_SECONDS = 0.01
+_MOST_IDLE = 32
+"""Connections that may be open without a request."""
 _START_SECONDS = 10.0
 _SEND_BUFFER = 256 * 1024
 """Bytes that the system may hold for a viewer; its own choice is seconds of pictures, and so of
@@ -73,6 +75,8 @@ class MjpegServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fresh: set[asyncio.Event] = set()
         self._closing: asyncio.Event | None = None
+        self._busy: set[asyncio.WriteTransport] = set()
+        self._met: dict[asyncio.Transport, float] = {}
         self._thread = Background(self._work, name="mjpeg")
         self._started.wait(_START_SECONDS)
         if self._loop is None:
@@ -134,9 +138,25 @@ class MjpegServer:
             await web.SockSite(runner, self._socket).start()
             self._loop = asyncio.get_running_loop()
             self._started.set()
-            await self._closing.wait()
+            while not self._closing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), _AGAIN_SECONDS)
+                self._hang_up(runner)
         finally:
             await runner.cleanup()
+            # Connections that were cut are given back in the loop's next turn.
+            await asyncio.sleep(0)
+
+    def _hang_up(self, runner: web.AppRunner) -> None:
+        """End connections over which nothing was asked for: each holds a descriptor, and who opens
+        a thousand must not take the camera's."""
+        now = time.monotonic()
+        known = [] if runner.server is None else runner.server.connections
+        lines = {one.transport for one in known if one.transport is not None} - self._busy
+        self._met = {line: self._met.get(line, now) for line in lines}
+        for line, since in self._met.items():
+            if now - since > self._patience or len(self._met) > _MOST_IDLE:
+                line.abort()
 
     def _wake(self) -> None:
         for event in self._fresh:
@@ -145,6 +165,10 @@ class MjpegServer:
     def _close(self) -> None:
         if self._closing is not None:
             self._closing.set()
+        for line in self._busy:
+            # Who takes nothing now would be waited for.
+            if line.get_write_buffer_size():
+                line.abort()
         self._wake()
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
@@ -164,6 +188,9 @@ class MjpegServer:
         fresh = asyncio.Event()
         fresh.set()
         self._fresh.add(fresh)
+        line = request.transport
+        if isinstance(line, asyncio.WriteTransport):
+            self._busy.add(line)
         try:
             await response.prepare(request)
             await self._stream(request, response, fresh)
@@ -171,6 +198,8 @@ class MjpegServer:
             if request.transport is not None:
                 request.transport.abort()
         finally:
+            if isinstance(line, asyncio.WriteTransport):
+                self._busy.discard(line)
             self._fresh.discard(fresh)
             self._viewers -= 1
         return response

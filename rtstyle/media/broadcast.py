@@ -88,7 +88,7 @@ class Broadcast:
                     "fifo_format": muxer,
                     # One packet: a longer queue would be delay on a line that is too slow.
                     "queue_size": "1",
-                    "format_opts": f"rw_timeout={_TIMEOUT_MICROSECONDS}",
+                    "format_opts": _waits(muxer),
                 },
             )
             self._stream = self._container.add_stream("libx264", rate=max(1, round(rate)))
@@ -144,9 +144,7 @@ class Broadcast:
             self._container.mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
             if not self.answered:
-                raise OutputNotWritable(
-                    f"{self._name}: cannot send there ({_why(error)})"
-                ) from None
+                raise self._refused(error) from None
             raise OutputError(
                 f"{self._name}: sending failed ({_why(error)}); check the receiver"
             ) from None
@@ -161,9 +159,7 @@ class Broadcast:
                 container.close()
             except (av.FFmpegError, OSError) as error:
                 if not self.answered:
-                    raise OutputNotWritable(
-                        f"{self._name}: cannot send there ({_why(error)})"
-                    ) from None
+                    raise self._refused(error) from None
                 raise OutputError(f"{self._name}: sending failed ({_why(error)})") from None
         return SinkReport(self._name, self._frames, 0)
 
@@ -176,6 +172,14 @@ class Broadcast:
             except (av.FFmpegError, OSError):
                 return
 
+    def _refused(self, error: Exception) -> OutputNotWritable:
+        if isinstance(error, av.ProtocolNotFoundError):
+            scheme = urlsplit(self._name).scheme
+            return OutputNotWritable(
+                f"{self._name}: this build of PyAV cannot send over {scheme}; take rtmp:// or udp://"
+            )
+        return OutputNotWritable(f"{self._name}: cannot send there ({_why(error)})")
+
     def __enter__(self) -> Self:
         return self
 
@@ -186,6 +190,14 @@ class Broadcast:
         trace: TracebackType | None,
     ) -> None:
         self.abort()
+
+
+def _waits(muxer: str) -> str:
+    """Options that end a wait for an end that takes nothing."""
+    if muxer == "rtsp":
+        # Over TCP, since packets of UDP are lost without a word, and refused by many a wall.
+        return f"rtsp_transport=tcp:timeout={_TIMEOUT_MICROSECONDS}"
+    return f"rw_timeout={_TIMEOUT_MICROSECONDS}"
 
 
 def _why(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import threading
@@ -202,6 +203,35 @@ def test_a_viewer_that_is_slow_gets_the_newest_not_the_oldest(server: MjpegServe
             got.append(round(float(slow.picture()[4:28, 4:28].mean())))
     assert got == sorted(got)
     assert len(got) < 100
+
+
+def test_who_connects_and_asks_nothing_is_hung_up_on() -> None:
+    server = MjpegServer(Place(port=0), patience=0.5)
+    server.show(frame(0))
+    with closing(Viewer(server)) as viewer:
+        viewer.headers()
+        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
+        for one in idle:
+            one.settimeout(WAIT)
+            with contextlib.suppress(ConnectionError):
+                assert one.recv(1) == b""
+            one.close()
+        # Long enough that a viewer is not taken for one of them.
+        for _ in range(3):
+            assert viewer.picture().shape == (SIZE[1], SIZE[0], 3)
+    server.abort()
+
+
+def test_a_viewer_that_reads_nothing_does_not_hold_up_the_end(server: MjpegServer) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
+    with closing(Viewer(server)):
+        until(lambda: len(server._fresh) == 1)
+        for _ in range(100):
+            server.show(Frame(noise.copy(), time.monotonic_ns(), CAPTURE_CLOCK, None, 0))
+            time.sleep(0.01)
+        began = time.monotonic()
+        server.finish()
+        assert time.monotonic() - began < WAIT / 4
 
 
 def test_ending_closes_viewers_and_the_port(server: MjpegServer) -> None:

@@ -17,7 +17,7 @@ from rtstyle.backends import FakeStylizer
 from rtstyle.errors import OutputError, OutputNotWritable
 from rtstyle.live import Capture, Live, Mixer, Sender, record_to
 from rtstyle.media import CAPTURE_CLOCK, Broadcast, open_camera
-from rtstyle.media.broadcast import usual_bits
+from rtstyle.media.broadcast import _MUXERS, usual_bits
 from rtstyle.types import Frame, Pixels, SinkReport, Size
 from tests.clips import make_clip, moving_picture
 
@@ -186,6 +186,20 @@ def test_a_receiver_that_was_never_there_is_an_error(scheme: str) -> None:
     sender.abort()
 
 
+def test_a_receiver_that_says_nothing_does_not_freeze_the_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rtstyle.media.broadcast._TIMEOUT_MICROSECONDS", 2_000_000)
+    receiver = Receiver()  # takes the call, and never answers RTMP's greeting
+    sender = sender_to(f"rtmp://127.0.0.1:{receiver.port}/live/x")
+    show = Show(sender)
+    show.thread.join(WAIT)
+    receiver.leave()
+    assert isinstance(show.error, OutputNotWritable)
+    assert show.number > 10
+    sender.abort()
+
+
 class FakeLink:
     """A line that is slow to open, and breaks when told to."""
 
@@ -331,42 +345,68 @@ def test_the_usual_limit_grows_with_the_picture() -> None:
     assert usual_bits(Size(7680, 4320), Fraction(60)) == 20_000_000
 
 
-def test_rtmp_carries_a_silent_sound_track(tmp_path: Path) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    seen: dict[str, list[float]] = {"video": [], "audio": []}
-    ready = threading.Event()
+class Player(threading.Thread):
+    """Listens as a streaming server does, and notes the times of what it gets."""
 
-    def receive() -> None:
-        ready.set()
-        with av.open(
-            f"rtmp://127.0.0.1:{port}/live/x", options={"listen": "1"}, timeout=(WAIT, WAIT)
-        ) as stream:
+    def __init__(self, scheme: str, **options: str) -> None:
+        super().__init__()
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            self.url = f"{scheme}://127.0.0.1:{one.getsockname()[1]}/live/x"
+        self.options = options
+        self.times: dict[str, list[float]] = {"video": [], "audio": []}
+        self.start()
+
+    def run(self) -> None:
+        with av.open(self.url, options=self.options, timeout=(WAIT, WAIT)) as stream:
             for packet in stream.demux():
-                if packet.pts is not None and packet.stream.type in seen:
-                    seen[packet.stream.type].append(float(packet.pts * packet.time_base))
-                if len(seen["video"]) >= 60:
+                if packet.pts is not None and packet.time_base is not None:
+                    time_ = float(packet.pts * packet.time_base)
+                    self.times[packet.stream.type].append(time_)
+                if len(self.times["video"]) >= 60:
                     return
 
-    listening = threading.Thread(target=receive)
-    listening.start()
-    ready.wait(WAIT)
-    # Who calls before FFmpeg listens is refused, and calls again.
+
+def play(player: Player) -> None:
+    """Send until it has enough. Who calls before it listens is refused, and calls again."""
     sender: Sender | None = None
     deadline = time.monotonic() + WAIT
-    while len(seen["video"]) < 60 and time.monotonic() < deadline:
+    number = 0
+    while player.is_alive() and time.monotonic() < deadline:
         if sender is None:
-            sender = sender_to(f"rtmp://127.0.0.1:{port}/live/x")
+            sender = sender_to(player.url)
         try:
-            sender.show(frame(0))
+            sender.show(frame(number, Size(320, 240)))
         except OutputNotWritable:
             sender.abort()
             sender = None
+        number += 1
         time.sleep(0.02)
-    listening.join(WAIT)
+    player.join(WAIT)
     if sender is not None:
         sender.finish()
-    assert len(seen["audio"]) > 20
-    assert seen["audio"][-1] >= seen["video"][-1] - 0.1
-    assert seen["audio"][-1] <= seen["video"][-1] + 1.0
+
+
+def test_rtmp_carries_a_silent_sound_track() -> None:
+    player = Player("rtmp", listen="1")
+    play(player)
+    audio, video = player.times["audio"], player.times["video"]
+    assert len(video) >= 60
+    assert len(audio) > 20
+    assert video[-1] - 0.1 <= audio[-1] <= video[-1] + 1.0
+
+
+def test_rtsp_carries_the_pictures() -> None:
+    player = Player("rtsp", rtsp_flags="listen", listen_timeout="60")
+    play(player)
+    assert len(player.times["video"]) >= 60
+
+
+def test_a_protocol_that_this_build_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_MUXERS, "nix", "mpegts")
+    with (
+        Broadcast("nix://127.0.0.1:9", SIZE, Fraction(25)) as sink,
+        pytest.raises(OutputNotWritable, match="this build of PyAV cannot send over nix"),
+    ):
+        for number in range(5):
+            sink.write(frame(number, pts=number * 10**8))
