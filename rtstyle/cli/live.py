@@ -12,26 +12,19 @@ import click
 from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.live_check import check_live
+from rtstyle.cli.live_outputs import Chosen
 from rtstyle.cli.options import style_or_first
-from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, CameraError, OutputNotWritable, UsageError
+from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
 from rtstyle.live import (
-    Beside,
     Capture,
     Live,
     LiveReport,
-    LiveSink,
     Mixer,
-    MjpegServer,
-    Nowhere,
-    OrElse,
-    Place,
-    VirtualCamera,
     Window,
     free_name,
-    parse_place,
     record_to,
 )
-from rtstyle.media import EncodeOptions, check_address, check_output, is_url, open_camera
+from rtstyle.media import open_camera
 from rtstyle.pipeline import stop_on_interrupt
 from rtstyle.types import Size
 
@@ -148,33 +141,11 @@ def live(
     """
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
-    place = parse_place(output, insecure=insecure) if is_served(output) else None
-    for target in (output if place is None else None, record):
-        if target is not None and target not in ("window", "virtualcam", "none"):
-            check_place(target, camera, overwrite=overwrite)
-    if record is not None and record == output:
-        raise UsageError(f"{record}: --record and --output name the same file; leave one out")
+    chosen = Chosen(output, record, fps, bitrate, insecure=insecure, overwrite=overwrite)
+    chosen.check(camera)
     with interruptible(), ExitStack() as stack:
         # Everything that can refuse does so before a net is loaded.
-        sinks: list[LiveSink] = []
-        beside: Beside | None = None
-        bits = None if bitrate is None else 1000 * bitrate
-        to = partial(record_to, rate=fps, overwrite=overwrite, bits=bits, tell=_warn)
-        if record is not None:
-            recorder = to(record)
-            stack.callback(recorder.abort)
-            beside = Beside(recorder, _warn) if output != "none" else None
-            sinks.append(beside or recorder)
-        if place is not None:
-            sinks.append(_serve(place))
-        elif output == "none":
-            sinks.append(Nowhere())
-        elif output == "virtualcam":
-            sinks.append(OrElse(lambda: VirtualCamera(rate=fps), _stand_in))
-        elif output != "window":
-            sinks.append(to(output))
-        for sink in sinks:
-            stack.callback(sink.abort)
+        sinks, beside = chosen.open(stack)
         capture = stack.enter_context(
             Capture(lambda stop: open_camera(camera, size=size, fps=fps, stop=stop), mirror=mirror)
         )
@@ -217,42 +188,3 @@ def told(report: LiveReport) -> list[str]:
     if report.skipped:
         lines.append(f"note: {report.skipped} pictures came before the style was loaded")
     return lines + [f"note: {note}" for note in report.notes]
-
-
-def check_place(target: str, camera: str, *, overwrite: bool) -> None:
-    """Refuse a file or address that cannot be written, before anything is opened."""
-    if is_url(target):
-        check_address(target)
-        return
-    source = Path(camera) if Path(camera).is_file() else None
-    options = EncodeOptions(audio="none", subtitles="none")
-    check_output(Path(target), source=source, overwrite=overwrite, options=options)
-
-
-def is_served(output: str) -> bool:
-    """Whether pictures are to be fetched from us, not sent."""
-    return output == "mjpeg" or (is_url(output) and output.lower().startswith("http"))
-
-
-def _serve(place: Place) -> MjpegServer:
-    server = MjpegServer(place)
-    where = ", with an address of this machine in its place" if place.is_everywhere else ""
-    click.echo(f"pictures are at {server.url}{where}")
-    click.echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
-    return server
-
-
-def _stand_in(reason: CameraError) -> MjpegServer:
-    """What is done without a virtual camera, which must not end a show."""
-    try:
-        server = MjpegServer()
-    except OutputNotWritable as error:
-        raise CameraError(f"{reason}; or, to be given an address instead: {error}") from None
-    _warn(f"{reason}; until then the pictures are served at an address")
-    click.echo(f"pictures are at {server.url}")
-    click.echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
-    return server
-
-
-def _warn(line: str) -> None:
-    click.echo(f"warning: {line}", err=True)

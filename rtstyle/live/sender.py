@@ -154,7 +154,11 @@ class Sender:
                 return
             # A receiver is not asked to take another size in the middle of a show.
             self._size = self._size or frame.size
-            self._link = self._open(self._size, self._rate)
+            try:
+                self._link = self._open(self._size, self._rate)
+            except OutputError as error:
+                self._unreached(error)
+                return
             self._first = self._last = None
         link, began = self._link, time.monotonic()
         had_answered = link.answered
@@ -208,15 +212,21 @@ class Sender:
     def _lost(self, link: Link, error: OutputError) -> None:
         link.abort()
         self._link = None
-        if link.answered:
-            self._wait = self._backoff[0]
-            self.losses += 1
-            self.away = True
-            self._say(f"{error}; calling it again, pictures meanwhile are not sent")
-        elif not self.losses:
+        if not link.answered:
+            self._unreached(error)
+            return
+        self._wait = self._backoff[0]
+        self.losses += 1
+        self.away = True
+        self.unsent += 1
+        self._again = time.monotonic() + self._wait
+        self._say(f"{error}; calling it again, pictures meanwhile are not sent")
+
+    def _unreached(self, error: OutputError) -> None:
+        """A connection that never stood: no loss of a receiver, but maybe a wrong address."""
+        if not self.losses:
             raise error
-        else:
-            self._wait = min(self._backoff[1], self._wait * 2)
+        self._wait = min(self._backoff[1], self._wait * 2)
         self.unsent += 1
         self._again = time.monotonic() + self._wait
 

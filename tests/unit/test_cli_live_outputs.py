@@ -165,6 +165,23 @@ def test_addresses_that_must_not_be_served_are_refused(output: str, code: int, t
     assert told in said
 
 
+@pytest.mark.parametrize(
+    "words", [("--output", "none", "--insecure"), ("--output", "mjpeg", "--bitrate", "900")]
+)
+def test_options_that_say_nothing_here_are_refused(words: tuple[str, ...]) -> None:
+    code, said = live(*words)
+    assert code == 2, said
+    assert "leave it out" in said
+
+
+def test_a_recording_that_no_crash_survives_is_warned_of(tmp_path: Path) -> None:
+    code, said = live("--camera", "97", "--output", "none", "--record", tmp_path / "a.mp4")
+    assert code == 7, said
+    assert "after a crash nothing of it can be played" in said
+    code, said = live("--camera", "97", "--output", "none", "--record", tmp_path / "a.mkv")
+    assert "after a crash" not in said
+
+
 def test_a_receiver_that_was_never_there_is_an_error(clip: Path) -> None:
     code, said = live("--camera", clip, *STYLE, "--output", "tcp://127.0.0.1:9?key=secret")
     assert code == 4, said
