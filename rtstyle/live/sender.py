@@ -98,6 +98,11 @@ class Sender:
         """What a viewer is to know now; empty where all is well."""
         return f"{self._name}: receiver lost, calling it again" if self.away else ""
 
+    @property
+    def began(self) -> bool:
+        """Whether anybody ever answered, so that losing him is no error."""
+        return self.losses > 0 or (self._link is not None and self._link.answered)
+
     def show(self, frame: Frame) -> None:
         """Take one frame; raises OutputNotWritable where nobody ever answered."""
         if self._thread.error is not None:

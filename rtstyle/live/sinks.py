@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from rtstyle.errors import EncoderUnavailable, OutputError, OutputNotWritable
+from rtstyle.errors import OutputError
 from rtstyle.live.sender import Sender, Tell
 from rtstyle.media import (
     Broadcast,
@@ -84,6 +84,11 @@ class Recorder:
         self.notes: list[str] = []
         """Clauses for the sentence that ``finish`` gives."""
         self._thread = Background(self._work, name="recorder")
+
+    @property
+    def began(self) -> bool:
+        """Whether anything was written."""
+        return self._written > 0
 
     def show(self, frame: Frame) -> None:
         if self._thread.error is not None:
@@ -212,13 +217,22 @@ def keep_leftover(output: Path) -> Path | None:
     return kept
 
 
+class Recording(LiveSink, Protocol):
+    """What can fail after a while."""
+
+    @property
+    def began(self) -> bool:
+        """Whether anything was made before it failed."""
+        ...
+
+
 class Beside:
     """A recording beside what is on show, which does not end with it when the disk is full.
 
     What cannot begin at all is an error at once, since then nothing is lost by ending.
     """
 
-    def __init__(self, sink: LiveSink, tell: Tell) -> None:
+    def __init__(self, sink: Recording, tell: Tell) -> None:
         self._sink, self._tell = sink, tell
         self.failure = ""
         """Why it ended before the show did."""
@@ -232,15 +246,15 @@ class Beside:
         return f"not recorded: {self.failure}" if self.failure else own
 
     def show(self, frame: Frame) -> None:
-        """Raises what cannot begin: OutputNotWritable, EncoderUnavailable."""
+        """Take one frame; raises OutputError where the recording never began."""
         if self.failure:
             self.missed += 1
             return
         try:
             self._sink.show(frame)
-        except (OutputNotWritable, EncoderUnavailable):
-            raise
         except OutputError as error:
+            if not self._sink.began:
+                raise
             self.failure, self.missed = str(error), 1
             self._tell(f"the recording ended: {error}; the show goes on without")
 

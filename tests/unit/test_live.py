@@ -332,6 +332,33 @@ def test_keys_do_what_they_say(tmp_path: Path) -> None:
     assert any("tape.mkv" in note for note in report.notes)
 
 
+def test_a_recording_that_runs_when_the_show_is_ended_is_finished(
+    mixer: Mixer, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    tape = tmp_path / "tape.mkv"
+    seen = 0
+
+    def look(frame: Frame) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 20:
+            stop.set()
+
+    display = ScriptedDisplay(["record"])
+    with Capture(Desk(interval=0.02).open) as capture:
+        report = Live(
+            capture,
+            mixer,
+            [Eye(look)],
+            open_display=lambda size: display,
+            start_recording=lambda: record_to(str(tape), rate=30),
+        ).run(stop)
+    assert any(note.startswith("tape.mkv: ") for note in report.notes)
+    with av.open(str(tape)) as film:
+        assert sum(1 for _ in film.decode(video=0)) >= 10
+
+
 def test_a_film_as_camera_loses_nothing_before_its_style_is_loaded(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=8, rate=4, audio=True)
     out = tmp_path / "out.mp4"
