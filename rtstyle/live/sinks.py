@@ -30,6 +30,9 @@ _TICK = Fraction(1, 90000)
 _WAITING = 8
 """Frames that may wait for an encoder: a quarter of a second at 30 fps."""
 
+_CRASH_PROOF = {"cluster_time_limit": "1000", "flush_packets": "1"}
+"""Matroska holds back five seconds of pictures by default, which a crash would take along."""
+
 OpenSink = Callable[[Size, Fraction], FrameSink]
 """Opens what is written to, once the pictures' size is known; the rate is a guess."""
 
@@ -193,7 +196,13 @@ def record_to(
         options = EncodeOptions(codec=codec, audio="none", subtitles="none")
         if (kept := keep_leftover(Path(target))) is not None:
             recorder.notes.append(f"what an earlier run left unfinished was kept as {kept.name}")
-        return VideoWriter(Path(target), info, options, overwrite=overwrite)
+        return VideoWriter(
+            Path(target),
+            info,
+            options,
+            overwrite=overwrite,
+            muxer_options=_CRASH_PROOF if Path(target).suffix.lower() == ".mkv" else None,
+        )
 
     recorder = Recorder(open_file, name=Path(target).name, rate=rate)
     return recorder
@@ -259,10 +268,16 @@ class Beside:
             self._tell(f"the recording ended: {error}; the show goes on without")
 
     def finish(self) -> str:
-        """Raises OutputError where it ends only here."""
-        if self.failure:
-            return f"the recording ended early: {self.failure}; {self.missed} frames are not in it"
-        return self._sink.finish()
+        """Raises OutputError where the recording never began."""
+        if not self.failure:
+            try:
+                return self._sink.finish()
+            except OutputError as error:
+                if not self._sink.began:
+                    raise
+                self.failure = str(error)
+        missed = f"; {self.missed} frames are not in it" if self.missed else ""
+        return f"the recording ended early: {self.failure}{missed}"
 
     def abort(self) -> None:
         self._sink.abort()
