@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.01
 _MOST_IDLE = 32
 """Connections that may be open without a request."""
 _START_SECONDS = 10.0
-_SEND_BUFFER = 256 * 1024
+_SEND_BUFFER = 64 * 1024
 """Bytes that the system may hold for a viewer; its own choice is seconds of pictures, and so of
 delay."""
 _BOUNDARY = "rtstyle-picture"
@@ -56,12 +56,12 @@ class MjpegServer:
     """Serves the newest picture to at most four viewers.
 
     A picture is encoded once for all of them, and not at all while nobody watches. Who reads
-    slowly gets fewer pictures, never older ones; who takes nothing for five seconds is shut out.
+    slowly gets fewer pictures, never older ones; who has not taken one in five seconds is shut out.
     """
 
     def __init__(self, place: Place | None = None, *, patience: float = _PATIENCE_SECONDS) -> None:
         """Listens from here on. Raises OutputNotWritable where aiohttp is missing or the port is
-        taken. ``patience``: seconds for which a viewer may take nothing."""
+        taken. ``patience``: seconds in which a viewer must take a picture."""
         self._web, place = _aiohttp(), place or Place(any_port=True)
         self._place, self._patience = place, patience
         self._token = place.token or secrets.token_urlsafe(32)
@@ -102,7 +102,8 @@ class MjpegServer:
         self.frames += 1
         self._newest = frame
         if self._viewers and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake)
+            with contextlib.suppress(RuntimeError):  # it ends, which the next frame is told
+                self._loop.call_soon_threadsafe(self._wake)
 
     def finish(self) -> str:
         self.abort()

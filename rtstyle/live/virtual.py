@@ -79,7 +79,8 @@ class OrElse:
             self._sink.show(frame)
 
     def finish(self) -> str:
-        return self._sink.finish()
+        told = self._sink.finish()
+        return f"instead of a virtual camera: {told}" if self._stands_in else told
 
     def abort(self) -> None:
         self._sink.abort()

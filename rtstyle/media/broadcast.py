@@ -30,6 +30,9 @@ _MUXERS = {
 }
 _BT709 = Colour(matrix=1, primaries=1, transfer=1, full_range=False)
 _TIMEOUT_MICROSECONDS = 5_000_000
+_SEND_BUFFER = 2**18
+"""Bytes that the system may hold for a receiver; left to itself it holds seconds of pictures, which
+are delay on a slow line, and after which alone one that hangs is noticed."""
 _HEADERS_APART = ("flv", "rtsp")
 """Muxers that want the codec's parameters before the first picture, not in front of each."""
 _SURE = 3
@@ -88,7 +91,7 @@ class Broadcast:
                     "fifo_format": muxer,
                     # One packet: a longer queue would be delay on a line that is too slow.
                     "queue_size": "1",
-                    "format_opts": _waits(muxer),
+                    "format_opts": _line_options(scheme),
                 },
             )
             self._stream = self._container.add_stream("libx264", rate=max(1, round(rate)))
@@ -192,12 +195,13 @@ class Broadcast:
         self.abort()
 
 
-def _waits(muxer: str) -> str:
-    """Options that end a wait for an end that takes nothing."""
-    if muxer == "rtsp":
+def _line_options(scheme: str) -> str:
+    """Options that end a wait for an end that takes nothing, and bound what is on its way."""
+    if scheme == "rtsp":
         # Over TCP, since packets of UDP are lost without a word, and refused by many a wall.
         return f"rtsp_transport=tcp:timeout={_TIMEOUT_MICROSECONDS}"
-    return f"rw_timeout={_TIMEOUT_MICROSECONDS}"
+    waits = f"rw_timeout={_TIMEOUT_MICROSECONDS}"
+    return f"{waits}:send_buffer_size={_SEND_BUFFER}" if scheme == "tcp" else waits
 
 
 def _why(error: BaseException) -> str:

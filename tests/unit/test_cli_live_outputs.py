@@ -108,7 +108,7 @@ def test_without_a_driver_the_pictures_get_an_address(
     assert code == 0, said
     assert "warning: no virtual camera opens (no driver, as asked); " in said
     assert re.search(r"pictures are at http://127\.0\.0\.1:\d+/[\w-]{22,}", said)
-    assert re.search(r"note: http://\S+: \d+ frames offered", said)
+    assert re.search(r"note: instead of a virtual camera: http://\S+: \d+ frames offered", said)
 
 
 def test_without_pyvirtualcam_as_well(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_a_virtual_camera_that_goes_away_is_stood_in_for_once() -> None:
     sink.show(frame())
     assert (camera.shown, stand_in.shown, reasons) == (1, 2, ["it went away"])
     assert camera.aborted
-    assert sink.finish() == "2 shown"
+    assert sink.finish() == "instead of a virtual camera: 2 shown"
     stand_in.fails = CameraError("this too")
     with pytest.raises(CameraError, match="this too"):
         sink.show(frame())

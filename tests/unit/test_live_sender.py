@@ -144,6 +144,31 @@ def test_a_receiver_that_goes_away_and_comes_back_ends_nothing(tmp_path: Path) -
         assert times == sorted(set(times))
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_a_receiver_that_comes_and_goes_leaves_nothing_behind() -> None:
+    def held() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), len(
+            list(Path("/proc/self/task").iterdir())
+        )
+
+    receiver = Receiver()
+    sender = sender_to(f"tcp://127.0.0.1:{receiver.port}")
+    show = Show(sender)
+    counts: list[tuple[int, int]] = []
+    try:
+        for number in range(10):
+            receiver.take(4_000)
+            until(lambda number=number: sender.losses > number)  # type: ignore[misc]
+            counts.append(held())
+    finally:
+        show.close()
+        sender.finish()
+        receiver.leave()
+    # One connection more or less may be on its way: a socket, FFmpeg's thread and x264's.
+    assert abs(counts[-1][0] - counts[1][0]) <= 3
+    assert abs(counts[-1][1] - counts[1][1]) <= 8
+
+
 def test_a_receiver_that_hangs_holds_up_neither_the_show_nor_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
