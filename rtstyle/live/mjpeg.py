@@ -131,7 +131,13 @@ class MjpegServer:
         app = web.Application()
         app.router.add_get("/{token}", self._watch)
         runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, max_headers=64
+            app,
+            access_log=None,
+            handle_signals=False,
+            # Who left makes room at once for who comes, were it the same one again.
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+            max_headers=64,
         )
         self._closing = asyncio.Event()
         await runner.setup()

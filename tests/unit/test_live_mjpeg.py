@@ -139,6 +139,18 @@ def test_a_fifth_viewer_is_turned_away_until_one_leaves(server: MjpegServer) -> 
     assert "more were turned away" in server.finish()
 
 
+def test_a_viewer_that_comes_again_and_again_is_let_in(server: MjpegServer) -> None:
+    """Nothing new is shown meanwhile, so that nobody's leaving shows in a write."""
+    server.show(frame(0))
+    for _ in range(20):
+        with closing(Viewer(server)) as viewer:
+            assert viewer.headers()[0] == 200
+            viewer.picture()
+        until(lambda: len(server._fresh) == 0)
+    assert server.most_viewers == 1
+    assert server.encoded == 1
+
+
 def test_who_does_not_know_the_address_sees_nothing(server: MjpegServer) -> None:
     server.show(frame(0))
     token = server.url.removeprefix(server.name)
