@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from rtstyle.backends import ProcessorFeatures, Stylizer, calibrate, load_stylizer
 from rtstyle.backends.int8 import _grid, measure_activations
 from rtstyle.backends.openvino import choose_precision
+from rtstyle.backends.processor import parse_cpuinfo
 from rtstyle.cli.main import main
 from rtstyle.cli.sample import sample_picture
 from rtstyle.errors import BackendUnavailable, HashMismatch, InputError, ModelError
@@ -211,3 +212,21 @@ def test_bundled_styles_in_int8_look_like_themselves(spec: StyleSpec) -> None:
         for picture in (flat, flat // 2):
             one, other = exact(picture[None])[0].astype(int), quantized(picture[None])[0]
             assert np.abs(one - other).mean() < 4
+
+
+def test_where_nobody_tells_the_units_int8_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows; what comes of it depends on the processor, but both are right."""
+    unknown = parse_cpuinfo("", cores=2)
+    assert unknown.vnni is None
+    monkeypatch.setattr("rtstyle.backends.openvino.processor_features", lambda: unknown)
+    monkeypatch.setattr("rtstyle.backends.openvino._precisions", lambda core: ("fp32", "int8"))
+    style = bundled_styles()[0]
+    for seconds, taken in ((1.0, "fp32"), (0.1, "int8")):
+        # The second kind of net takes this long, the first a second.
+        took = iter([1.0] * 5 + [seconds] * 5)
+        monkeypatch.setattr("rtstyle.backends.openvino._timed", lambda *_, took=took: next(took))
+        with load_stylizer(style, backend="openvino") as stylizer:
+            assert stylizer.info.precision == taken
+    broken = replace(style, activations={"elsewhere": (0.0, 1.0)})
+    with load_stylizer(broken, backend="openvino") as stylizer:
+        assert stylizer.info.precision == "fp32"
