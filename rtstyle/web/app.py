@@ -15,9 +15,10 @@ from rtstyle.errors import DiskFull, LimitExceeded, ModelError
 from rtstyle.web.gallery import Gallery
 from rtstyle.web.guards import COOKIE, Gate, add_headers, middleware, refuse
 from rtstyle.web.jobs import TYPES, Job, Jobs
-from rtstyle.web.peers import Peers, TooManyPeersError
+from rtstyle.web.peers import answer_call
 from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer
 from rtstyle.web.spool import Spool, UploadTooSlowError
+from rtstyle.web.viewer import TooManyViewersError, Viewer, Viewers
 
 MAX_BODY_BYTES = 96 * 1024
 """Of anything but an upload."""
@@ -38,7 +39,7 @@ class Parts:
     spool: Spool
     jobs: Jobs
     gallery: Gallery
-    peers: Peers
+    viewers: Viewers
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -195,40 +196,38 @@ async def _result(request: web.Request) -> web.StreamResponse:
 
 async def _offer(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
-    offer = parse_offer(await _body(request), styles=list(parts.gallery.styles()))
     try:
-        identifier, answer = await parts.peers.accept(offer, client=request.remote or "")
-    except TooManyPeersError as error:
+        # Before anything is read or looked at: who is refused tries again and again.
+        parts.viewers.check_room()
+        offer = parse_offer(await _body(request), styles=list(parts.gallery.styles()))
+        identifier, answer = await answer_call(parts.viewers, offer, client=request.remote or "")
+    except TooManyViewersError as error:
         return refuse(503, str(error), Retry_After="5")
     return web.json_response({"id": identifier, "sdp": answer}, status=201)
 
 
 async def _live(request: web.Request) -> web.Response:
-    return web.json_response(_peers(request).stats(_peer_id(request)))
+    return web.json_response(_viewer(request).stats())
 
 
 async def _tune(request: web.Request) -> web.Response:
-    peers, identifier = _peers(request), _peer_id(request)
-    styles = list(request.app[PARTS].gallery.styles())
-    options = parse_live(await _body(request), styles=styles, now=peers.options(identifier))
-    await peers.tune(identifier, options)
+    parts, viewer = request.app[PARTS], _viewer(request)
+    styles = list(parts.gallery.styles())
+    options = parse_live(await _body(request), styles=styles, now=viewer.wanted)
+    parts.viewers.tune(viewer, options)
     return web.json_response({})
 
 
 async def _hang_up(request: web.Request) -> web.Response:
-    await _peers(request).close_one(_peer_id(request))
+    await request.app[PARTS].viewers.leave(_viewer(request))
     return web.json_response({})
 
 
-def _peers(request: web.Request) -> Peers:
-    return request.app[PARTS].peers
-
-
-def _peer_id(request: web.Request) -> str:
-    identifier = _identifier(request)
-    if not _peers(request).has(identifier):
+def _viewer(request: web.Request) -> Viewer:
+    viewer = request.app[PARTS].viewers.find(_identifier(request))
+    if viewer is None:
         raise web.HTTPNotFound(reason="this connection is not there any more")
-    return identifier
+    return viewer
 
 
 async def _body(request: web.Request) -> bytes:
