@@ -11,12 +11,13 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from rtstyle import __version__
-from rtstyle.errors import DiskFull, LimitExceeded, ModelError
+from rtstyle.errors import DiskFull, LimitExceeded, ModelError, UsageError
 from rtstyle.web.gallery import Gallery
 from rtstyle.web.guards import COOKIE, Gate, add_headers, middleware, refuse
 from rtstyle.web.jobs import TYPES, Job, Jobs
 from rtstyle.web.peers import answer_call
-from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer
+from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer, parse_opening
+from rtstyle.web.socket import serve_socket
 from rtstyle.web.spool import Spool, UploadTooSlowError
 from rtstyle.web.viewer import TooManyViewersError, Viewer, Viewers
 
@@ -27,6 +28,7 @@ _PAGE = {
     "/": ("index.html", "text/html"),
     "/app.js": ("app.js", "text/javascript"),
     "/live.js": ("live.js", "text/javascript"),
+    "/transport.js": ("transport.js", "text/javascript"),
     "/style.css": ("style.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
@@ -64,6 +66,7 @@ def make_app(parts: Parts, gate: Gate) -> web.Application:
     app.router.add_delete("/api/jobs/{id}", _remove_job)
     app.router.add_get("/api/jobs/{id}/{part:result|before}", _result)
     app.router.add_post("/api/live", _offer)
+    app.router.add_get("/api/live/socket", _socket)
     app.router.add_get("/api/live/{id}", _live)
     app.router.add_post("/api/live/{id}", _tune)
     app.router.add_delete("/api/live/{id}", _hang_up)
@@ -204,6 +207,21 @@ async def _offer(request: web.Request) -> web.Response:
     except TooManyViewersError as error:
         return refuse(503, str(error), Retry_After="5")
     return web.json_response({"id": identifier, "sdp": answer}, status=201)
+
+
+async def _socket(request: web.Request) -> web.StreamResponse:
+    parts = request.app[PARTS]
+    if hdrs.ORIGIN not in request.headers and not request.app[GATE].knows(request):
+        return refuse(403, "a request without an Origin needs the token")
+    if unknown := sorted(set(request.query) - {"options"}):
+        raise UsageError(f"unknown option {unknown[0][:40]!r}; known is options")
+    try:
+        parts.viewers.check_room()
+        styles = list(parts.gallery.styles())
+        options = parse_opening(request.query.get("options", ""), styles=styles)
+        return await serve_socket(request, parts.viewers, options)
+    except TooManyViewersError as error:
+        return refuse(503, str(error), Retry_After="5")
 
 
 async def _live(request: web.Request) -> web.Response:
