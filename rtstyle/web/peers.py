@@ -29,6 +29,7 @@ _START_SECONDS = 20.0
 _MOST_SECTIONS = 4
 _MOST_CANDIDATES = 32
 _BITRATES = {"MIN_BITRATE": 500_000, "DEFAULT_BITRATE": 4_000_000, "MAX_BITRATE": 12_000_000}
+_WANTED_KBITS = {"start": 4000, "min": 1000, "max": 8000}
 
 
 @contextmanager
@@ -95,6 +96,30 @@ def checked_offer(sdp: str, client: str) -> str:
     return cleaned
 
 
+def quick_to_begin(sdp: str) -> str:
+    """An answer that asks the browser to send a good picture at once.
+
+    Chromium begins at 300 kbit/s and takes a minute to find out that more fits; until then detail
+    is gone before it is painted, and the size shrinks. Others leave what they do not know.
+    """
+    lines = sdp.splitlines()
+    numbers = [
+        line.removeprefix("a=rtpmap:").split()[0]
+        for line in lines
+        if line.startswith("a=rtpmap:") and line.endswith(("VP8/90000", "H264/90000"))
+    ]
+    settings = ";".join(f"x-google-{name}-bitrate={rate}" for name, rate in _WANTED_KBITS.items())
+    for number in numbers:
+        start = f"a=fmtp:{number} "
+        known = next((at for at, line in enumerate(lines) if line.startswith(start)), None)
+        if known is not None:
+            lines[known] += f";{settings}"
+        else:
+            at = next(i for i, line in enumerate(lines) if line.startswith(f"a=rtpmap:{number} "))
+            lines.insert(at + 1, start + settings)
+    return "\r\n".join(lines) + "\r\n"
+
+
 def _is_client(line: str, client: str, own: set[str]) -> bool:
     fields = line.split()
     try:
@@ -133,7 +158,7 @@ class Call:
         await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         self._connection.addTrack(self._track)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
-        return str(self._connection.localDescription.sdp)
+        return quick_to_begin(str(self._connection.localDescription.sdp))
 
     async def close(self) -> None:
         """End the connection; calling it twice is allowed."""

@@ -33,7 +33,7 @@ from aiortc.mediastreams import VIDEO_TIME_BASE
 from rtstyle.backends import FakeStylizer
 from rtstyle.media import WireFrame, frame_of, pixels_of
 from rtstyle.styles import StyleSpec
-from rtstyle.web.peers import checked_offer
+from rtstyle.web.peers import checked_offer, quick_to_begin
 from rtstyle.web.server import Settings
 from rtstyle.web.viewer import EndedError, Newest
 from tests.security.test_web import Client, run
@@ -280,6 +280,16 @@ def test_addresses_of_others_are_taken_out_of_an_offer() -> None:
     assert "evil.local" not in cleaned
     # One of this machine is no address of a client elsewhere.
     assert "50000" not in checked_offer(OFFER + VIDEO + near, "203.0.113.5")
+
+
+def test_the_answer_asks_for_a_good_picture_at_once() -> None:
+    lines = ["v=0", "a=rtpmap:97 VP8/90000", "a=rtpmap:98 rtx/90000", "a=fmtp:98 apt=97"]
+    lines += ["a=rtpmap:99 H264/90000", "a=fmtp:99 packetization-mode=1"]
+    answer = quick_to_begin("\r\n".join(lines) + "\r\n").split("\r\n")
+    rates = "x-google-start-bitrate=4000;x-google-min-bitrate=1000;x-google-max-bitrate=8000"
+    assert answer[2] == f"a=fmtp:97 {rates}"
+    assert answer[4] == lines[3]
+    assert answer[6] == f"{lines[5]};{rates}"
 
 
 def test_limits_have_a_number_of_cameras() -> None:
