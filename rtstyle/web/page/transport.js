@@ -4,6 +4,8 @@ import { ask } from "./app.js";
 
 const CONNECT_MS = 4000;
 const MOST_ON_THEIR_WAY = 2;
+// How long before rtstyle is done with one the next is sent: time enough to arrive, and no older.
+const AHEAD_MS = 80;
 const MOST_PIXELS = 1920 * 1080;
 const QUALITY = 0.85;
 const BROKEN = "the connection to rtstyle broke off";
@@ -102,6 +104,7 @@ export class Socket {
   constructor(lost) {
     this.lost = lost;
     this.sent = this.answered = this.shown = 0;
+    this.answeredAt = this.gap = 0;
     this.left = new Map();
     this.delays = [];
   }
@@ -147,8 +150,10 @@ export class Socket {
         setTimeout(wake, video.requestVideoFrameCallback ? 250 : 33);
       });
       // What the camera gives meanwhile is left out: the next to go is the newest.
-      if (this.sent - this.answered >= MOST_ON_THEIR_WAY || !video.videoWidth) continue;
+      const ahead = this.sent - this.answered;
       const taken = performance.now();
+      if (ahead >= MOST_ON_THEIR_WAY || !video.videoWidth) continue;
+      if (ahead && taken - this.answeredAt < this.gap - AHEAD_MS) continue;
       const share = Math.min(1, Math.sqrt(MOST_PIXELS / (video.videoWidth * video.videoHeight)));
       const [width, height] = [video.videoWidth, video.videoHeight].map((side) => Math.floor(side * share));
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
@@ -164,7 +169,9 @@ export class Socket {
 
   async show(data) {
     const number = new DataView(data).getUint32(0);
-    this.answered = number;
+    const now = performance.now();
+    if (this.answered) this.gap += (now - this.answeredAt - this.gap) / 4;
+    [this.answered, this.answeredAt] = [number, now];
     const picture = await createImageBitmap(new Blob([new Uint8Array(data, 4)], { type: "image/jpeg" }));
     if (number > this.shown) {
       this.shown = number;
