@@ -13,8 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from rtstyle.errors import UsageError
-from rtstyle.live import Palette
-from rtstyle.live.palette import Load
+from rtstyle.live import Load, Palette
 from rtstyle.types import DEFAULT_LIMITS, Limits
 from rtstyle.web.app import Parts, make_app
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds

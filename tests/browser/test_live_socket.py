@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -49,6 +50,13 @@ PLACES = """async () => {
   return found;
 }"""
 
+KEPT = """
+  const Real = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Real {
+    constructor(...given) { super(...given); window.kept = this; }
+  };
+"""
+
 
 @pytest.fixture
 def camera(tmp_path: Path) -> Path:
@@ -59,8 +67,9 @@ def camera(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=[WITHOUT, NEVER], ids=["no WebRTC", "WebRTC never connects"])
-def page(request: pytest.FixtureRequest, address: str, camera: Path) -> Iterator[Page]:
+@contextmanager
+def opened(address: str, camera: Path, script: str) -> Iterator[Page]:
+    """The page in a browser, which ran ``script`` before."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM),
@@ -69,12 +78,38 @@ def page(request: pytest.FixtureRequest, address: str, camera: Path) -> Iterator
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         troubles: list[str] = []
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.add_init_script(request.param)
+        page.add_init_script(script)
         page.goto(address)
         page.wait_for_selector("#gallery button")
         yield page
         browser.close()
     assert troubles == []
+
+
+@pytest.fixture(params=[WITHOUT, NEVER], ids=["no WebRTC", "WebRTC never connects"])
+def page(request: pytest.FixtureRequest, address: str, camera: Path) -> Iterator[Page]:
+    with opened(address, camera, request.param) as page:
+        yield page
+
+
+def test_a_call_that_breaks_off_goes_on_over_a_websocket(address: str, camera: Path) -> None:
+    with opened(address, camera, KEPT) as page:
+        page.click("#camera-on")
+        until(page, "document.querySelector('#live-stats').title.includes('WebRTC')")
+        until(page, "document.querySelector('#painted').videoWidth > 0")
+        # As where the network goes away.
+        page.evaluate(
+            """() => {
+              Object.defineProperty(window.kept, 'connectionState', { value: 'failed' });
+              window.kept.onconnectionstatechange();
+            }"""
+        )
+        until(page, "document.querySelector('#live-stats').title.includes('WebSocket')")
+        shown = page.evaluate("document.querySelector('#painted').currentTime")
+        until(page, f"document.querySelector('#painted').currentTime > {shown}")
+        until(page, "document.querySelector('#live-stats').dataset.style === 'great-wave'")
+        assert page.is_hidden("#notice")
+        page.click("#camera-off")
 
 
 def test_the_camera_is_painted_and_recorded_over_a_websocket(page: Page, tmp_path: Path) -> None:
