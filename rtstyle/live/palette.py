@@ -10,7 +10,7 @@ from typing import Self
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import BackendError, RtstyleError, UsageError
-from rtstyle.live.shelf import SIZES_A_STYLE, Entry, Shelf, Want
+from rtstyle.live.shelf import SETTLED_SECONDS, SIZES_A_STYLE, Entry, Shelf, Want
 from rtstyle.pipeline import Background, Style, open_stylizer
 from rtstyle.styles import StyleSpec
 from rtstyle.types import BackendInfo, Pixels, Size
@@ -227,7 +227,8 @@ class Palette:
                     if job is None:
                         # What may be freed was freed above; only a change brings more.
                         if not stop.is_set() and not self._spare():
-                            self._changed.wait()
+                            soon = SETTLED_SECONDS / 2 if self._shelf.is_settling() else None
+                            self._changed.wait(soon)
                         continue
                 entry, size = job
                 try:

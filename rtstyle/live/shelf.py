@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rtstyle.backends import Stylizer
@@ -19,6 +20,9 @@ from rtstyle.types import Size
 
 SIZES_A_STYLE = 2
 """As many as the runtimes keep; a third would be compiled anew for every picture."""
+SETTLED_SECONDS = 0.5
+"""A style that is warm for some size is warmed for another only when that stayed for so long: who
+shares the style waits meanwhile, and a camera that changes its size does so in steps."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,8 @@ class Want:
     styles: tuple[int, ...]
     """The most urgent first."""
     size: Size | None
+    since: float = field(default_factory=time.monotonic, compare=False)
+    """When this size was first wanted (monotonic)."""
 
 
 class Shelf:
@@ -73,7 +79,8 @@ class Shelf:
         """``viewer`` wants this from now on; None for nothing."""
         old = self.wants.pop(viewer, None)
         if want is not None:
-            self.wants[viewer] = want
+            same = old is not None and old.size == want.size
+            self.wants[viewer] = replace(want, since=old.since) if old and same else want
         for one in (old, want):
             for index in one.styles if one is not None else ():
                 self.entries[index].asked = next(self._clock)
@@ -83,19 +90,25 @@ class Shelf:
         for viewer, want in self.wants.items():
             for index in want.styles:
                 entry = self.entries[index]
-                if self._lacks(entry, want.size):
+                if self._lacks(entry, want):
                     # To the end of the row, so that who keeps choosing keeps nobody waiting.
                     self.wants[viewer] = self.wants.pop(viewer)
                     return entry, want.size
         return None
 
-    def _lacks(self, entry: Entry, size: Size | None) -> bool:
+    def is_settling(self) -> bool:
+        """Whether a want may become one to be met by waiting alone."""
+        return any(_is_new(want) for want in self.wants.values())
+
+    def _lacks(self, entry: Entry, want: Want) -> bool:
         if entry.error is not None:
             return False
         if entry.stylizer is None:
             return True
-        cold = size is not None and size not in entry.warm and size not in entry.misfits
-        return cold and size is not None and not self.is_crowded(entry, size)
+        size = want.size
+        if size is None or size in entry.warm or size in entry.misfits:
+            return False
+        return not (entry.warm and _is_new(want)) and not self.is_crowded(entry, size)
 
     def is_crowded(self, entry: Entry, size: Size) -> bool:
         """Whether others hold all the sizes that ``entry`` is kept warm for."""
@@ -119,6 +132,10 @@ class Shelf:
         ]
         idle.sort(key=lambda entry: entry.asked, reverse=True)
         return idle[keep:]
+
+
+def _is_new(want: Want) -> bool:
+    return want.size is not None and time.monotonic() - want.since < SETTLED_SECONDS
 
 
 def _entry(style: Style | Stylizer) -> Entry:

@@ -138,6 +138,40 @@ def test_a_mistake_of_a_style_leaves_the_others_usable() -> None:
         assert palette.wait(palette.add(spec("good")), SIZE, WAIT)
 
 
+class Counting(FakeStylizer):
+    """Remembers the sizes it was warmed for."""
+
+    def __init__(self, style: StyleSpec) -> None:
+        super().__init__(style)
+        self.sizes: list[Size] = []
+
+    def warm_up(self, size: Size, *, batch: int = 1) -> None:
+        self.sizes.append(size)
+        super().warm_up(size, batch=batch)
+
+
+def test_a_size_that_keeps_changing_is_not_warmed_for_until_it_stays() -> None:
+    made: list[Counting] = []
+
+    def load(style: StyleSpec) -> Counting:
+        made.append(Counting(style))
+        return made[-1]
+
+    with Palette([], load=load, keep=1) as palette:
+        palette.add(spec("one"))
+        mixer = Mixer(palette, style="one")
+        show(mixer, "one")
+        for step in range(1, 200):
+            mixer.process(plain(3, Size(32 + step, 24 + step)))
+            time.sleep(0.001)
+        last = Size(32 + step, 24 + step)
+        until(lambda: palette.is_ready(0, last))
+        # A slow machine may let some stay long enough.
+        assert made[0].sizes[0] == SIZE
+        assert made[0].sizes[-1] == last
+        assert len(made[0].sizes) < 20
+
+
 class OnlySmall(FakeStylizer):
     """Has no memory for large pictures."""
 
