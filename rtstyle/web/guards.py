@@ -28,7 +28,9 @@ if sys.platform != "win32":
 
 COOKIE = "rtstyle"
 MAX_HEADER_BYTES = 16 * 1024
-PUBLIC = frozenset(("/", "/app.js", "/live.js", "/style.css", "/icon.svg", "/api/session"))
+PUBLIC = frozenset(
+    ("/", "/app.js", "/live.js", "/transport.js", "/style.css", "/icon.svg", "/api/session")
+)
 """What holds nothing of anyone and so is given without a token."""
 
 _SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD))
