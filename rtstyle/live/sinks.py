@@ -195,7 +195,7 @@ def record_to(
         )
         options = EncodeOptions(codec=codec, audio="none", subtitles="none")
         if (kept := keep_leftover(Path(target))) is not None:
-            recorder.notes.append(f"what an earlier run left unfinished was kept as {kept.name}")
+            notes.append(f"what an earlier run left unfinished was kept as {kept.name}")
         return VideoWriter(
             Path(target),
             info,
@@ -205,6 +205,8 @@ def record_to(
         )
 
     recorder = Recorder(open_file, name=Path(target).name, rate=rate)
+    # Not the recorder itself, which holds what opens its file: that ring would keep the codec.
+    notes = recorder.notes
     return recorder
 
 

@@ -74,7 +74,7 @@ def rtstyle(*words: str) -> tuple[float, subprocess.CompletedProcess[str]]:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="devices are looked up on Linux")
 @pytest.mark.parametrize(
     ("camera", "told"),
-    [("97", "there is no camera 97: "), ("/dev/null", "another program may hold it")],
+    [("97", "there is no camera 97: "), ("/dev/null", "/dev/null: is no video device")],
 )
 def test_a_camera_that_does_not_open_is_exit_7_and_names_those_that_do(
     camera: str, told: str
