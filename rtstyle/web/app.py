@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from rtstyle import __version__
 from rtstyle.errors import DiskFull, LimitExceeded, ModelError
 from rtstyle.web.gallery import Gallery
-from rtstyle.web.guards import COOKIE, Gate, add_headers, middleware, refuse
+from rtstyle.web.guards import COOKIE, SCRIPTS, Gate, add_headers, middleware, refuse
 from rtstyle.web.jobs import TYPES, Job, Jobs
 from rtstyle.web.peers import Peers, TooManyPeersError
 from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer
@@ -24,8 +24,7 @@ MAX_BODY_BYTES = 96 * 1024
 
 _PAGE = {
     "/": ("index.html", "text/html"),
-    "/app.js": ("app.js", "text/javascript"),
-    "/live.js": ("live.js", "text/javascript"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},
     "/style.css": ("style.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

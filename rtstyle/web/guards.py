@@ -22,7 +22,11 @@ from rtstyle.errors import RtstyleError
 
 COOKIE = "rtstyle"
 MAX_HEADER_BYTES = 16 * 1024
-PUBLIC = frozenset(("/", "/app.js", "/live.js", "/style.css", "/icon.svg", "/api/session"))
+SCRIPTS = ("app", "capture", "common", "controls", "files", "jobs", "live", "styles")
+"""The modules of the page, which are files beside each other."""
+PUBLIC = frozenset(
+    ("/", "/style.css", "/icon.svg", "/api/session", *(f"/{name}.js" for name in SCRIPTS))
+)
 """What holds nothing of anyone and so is given without a token."""
 
 _SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD))
