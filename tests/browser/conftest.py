@@ -28,10 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the user of all servers has; pictures of styles are drawn once for all."""
+    return tmp_path_factory.mktemp("user")
+
+
+@pytest.fixture(scope="session")
+def address(home: Path) -> Iterator[str]:
     if not ON_CI:
         pytest.importorskip("aiortc")
-    with serving(tmp_path_factory.mktemp("user")) as (found, _):
+    with serving(home) as (found, _):
         yield found
 
 

@@ -278,9 +278,9 @@ def test_a_camera_that_is_refused_is_told_in_words(playwright: Playwright, addre
         browser.close()
 
 
-def test_a_tab_that_is_closed_gives_its_camera_back(browser: Browser, tmp_path: Path) -> None:
+def test_a_tab_that_is_closed_gives_its_camera_back(browser: Browser, home: Path) -> None:
     with (
-        serving(tmp_path, "--max-clients", "1") as (own, _),
+        serving(home, "--max-clients", "1") as (own, _),
         watched(browser, own) as first,
         watched(browser, own, expected="503") as second,
     ):
