@@ -177,6 +177,18 @@ def test_a_file_that_is_too_large_is_not_sent(page: Page, tmp_path: Path) -> Non
     assert page.is_visible("#movie-drop")
 
 
+def test_it_works_where_the_browser_keeps_nothing(page: Page) -> None:
+    page.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name,"
+        " { get() { throw new DOMException('forbidden', 'SecurityError'); } });"
+    )
+    page.reload()
+    page.wait_for_selector("#gallery button")
+    page.click("#tab-image")
+    page.click('#gallery [data-style="starry-night"]')
+    assert page.get_attribute('#gallery [aria-checked="true"]', "data-style") == "starry-night"
+
+
 def test_every_part_of_the_page_is_served_and_no_more() -> None:
     """A module that is not listed would be missing; one that is not there would be a 500."""
     assert {path.stem for path in PAGE.glob("*.js")} == set(SCRIPTS)

@@ -97,8 +97,13 @@ def test_a_dropped_film_is_shown_before_and_after(
         page.wait_for_timeout(100)
     else:
         raise AssertionError("the preview did not follow the style")
+    # What nothing was made of is not kept.
     page.click("#movie-other")
     assert page.is_visible("#movie-drop")
+    names = (
+        "fetch('/api/jobs').then((it) => it.json()).then((it) => it.jobs.map((one) => one.name))"
+    )
+    until(page, f"{names}.then((all) => !all.includes('coast.mp4'))")
 
 
 def test_films_are_cancelled_resumed_and_like_the_command_line_s(

@@ -16,7 +16,6 @@ import av
 import cv2
 import numpy as np
 from av.filter import Graph
-from av.video.codeccontext import VideoCodecContext
 from playwright.sync_api import sync_playwright
 
 from rtstyle.cli.sample import Scene
@@ -46,7 +45,13 @@ def main(folder: Path = _DOCS) -> None:
         with serving(home) as (address, _):
             _draw_styles(browser, address)
             _take(folder / "web-live.png", browser, address, _live("starry-night", split=0.45))
-            _take(folder / "web-movie.png", browser, address, lambda page: _movie(page, film))
+            _take(
+                folder / "web-movie.png",
+                browser,
+                address,
+                lambda page: _movie(page, film),
+                viewport={"width": 1280, "height": 880},
+            )
             wave = _live("great-wave")
             _take(folder / "web-dark.png", browser, address, wave, color_scheme="dark")
             narrow = {"width": 390, "height": 844}
@@ -68,8 +73,11 @@ def _draw_styles(browser: Browser, address: str) -> None:
 
 
 def _wait_for_gallery(page: Page, *, every: bool = False) -> None:
-    seen = "true" if every else "one.getBoundingClientRect().top < innerHeight - 240"
-    images = f"[...document.querySelectorAll('#gallery img')].filter((one) => {seen})"
+    # Those out of sight are not asked for.
+    seen = "(({ top, left }) => top < innerHeight && left < innerWidth)"
+    images = "[...document.querySelectorAll('#gallery img')]"
+    if not every:
+        images += f".filter((one) => one.complete || {seen}(one.getBoundingClientRect()))"
     until(page, f"{images}.every((one) => one.naturalWidth > 0)")
 
 
@@ -107,7 +115,7 @@ def _movie(page: Page, film: Path) -> None:
 def _take(
     path: Path, browser: Browser, address: str, act: Callable[[Page], None], **options: object
 ) -> None:
-    found = Watched(browser, address, **{"viewport": {"width": 1280, "height": 880}, **options})
+    found = Watched(browser, address, **{"viewport": {"width": 1280, "height": 800}, **options})
     act(found.page)
     _wait_for_gallery(found.page)
     # What was pressed last must not look as if it were the point.
@@ -143,7 +151,7 @@ def _png(pixels: Pixels, colours: int) -> bytes:
     source.push(frame)
     source.push(None)
     shown = cast(av.VideoFrame, sink.pull())
-    encoder = cast(VideoCodecContext, av.CodecContext.create("png", "w"))
+    encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "pal8"
     encoder.options = {"compression_level": "9", "pred": "none"}
     packets = [*encoder.encode(shown), *encoder.encode(None)]

@@ -10,6 +10,22 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+// Kept over a reload, or not at all: browsers may forbid it, and it may be of another version.
+export function recall(key, otherwise) {
+  try {
+    return JSON.parse(sessionStorage.getItem(key)) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+export function remember(key, value) {
+  try {
+    sessionStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    // Then the page begins anew after a reload.
+  }
+}
+
 /* Messages */
 export function say(message) {
   $("notice-text").textContent = message || "";

@@ -1,5 +1,5 @@
 // The camera's picture by hand: keys as in the window of rtstyle live, and the split by pointer.
-import { $, say } from "./common.js";
+import { $, recall, remember, say } from "./common.js";
 import { chosen, slide, step } from "./styles.js";
 
 const KEY = 0.1;
@@ -26,15 +26,15 @@ function isTaken(event) {
 
 window.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return say("");
-  const wish = wishes[event.key] || wishes[event.key.toLowerCase()];
+  const wish = wishes[event.key] || wishes[event.key?.toLowerCase()];
   if (!wish || chosen.tab !== "live" || $("painted").hidden || !$("keys-on").checked || isTaken(event)) return;
   event.preventDefault();
   if (!event.repeat || event.key.startsWith("Arrow")) wish();
 });
 
 // Whoever types by voice or by a switch must be able to turn single letters off.
-$("keys-on").checked = localStorage.getItem("keys") !== "off";
-$("keys-on").addEventListener("change", () => localStorage.setItem("keys", $("keys-on").checked ? "on" : "off"));
+$("keys-on").checked = recall("keys", true);
+$("keys-on").addEventListener("change", () => remember("keys", $("keys-on").checked));
 
 const stage = $("live-stage");
 stage.addEventListener("pointerdown", (event) => {

@@ -1,5 +1,5 @@
 // Films and pictures: dropped or chosen, uploaded, previewed, started.
-import { $, ask, AwayError, holding, percent, say, tries, upload } from "./common.js";
+import { $, ask, AwayError, holding, percent, recall, remember, say, tries, upload } from "./common.js";
 import { refresh } from "./jobs.js";
 import { chosen } from "./styles.js";
 
@@ -18,12 +18,12 @@ function wait(place, text, share) {
 }
 
 /* Movie */
-let film = JSON.parse(sessionStorage.getItem("film") || "null");
+let film = recall("film", null);
 let shown = "";
 let sending = null;
 function showFilm(found) {
   film = found;
-  sessionStorage.setItem("film", JSON.stringify(film));
+  remember("film", film);
   $("movie-drop").hidden = !!film;
   $("movie-chosen").hidden = !film;
   $("movie-compare").hidden = true;

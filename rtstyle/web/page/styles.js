@@ -1,9 +1,9 @@
 // The styles to choose from, and how strongly they are laid on.
-import { $, element, percent } from "./common.js";
+import { $, element, percent, recall, remember } from "./common.js";
 
 // What is chosen, kept over a reload.
-export const chosen = { tab: "live", style: "", strength: 1, ...JSON.parse(sessionStorage.getItem("chosen") || "{}") };
-export const keep = () => sessionStorage.setItem("chosen", JSON.stringify(chosen));
+export const chosen = { tab: "live", style: "", strength: 1, ...recall("chosen", {}) };
+export const keep = () => remember("chosen", chosen);
 export const titles = {};
 
 let names = [];
