@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from benchmarks.gpu import measure_gpu
+from benchmarks.live import measure_live
 from benchmarks.material import NETS, random_pack
 from benchmarks.memory import measure_memory
 from benchmarks.video import measure_video
@@ -190,6 +191,59 @@ def gpu(
             record=record,
             command=_command(),
         )
+
+
+@benchmarks.command()
+@click.option(
+    "--style",
+    "styles",
+    metavar="NAME",
+    multiple=True,
+    default=("great-wave",),
+    show_default=True,
+    help="A style that runs; may be repeated.",
+)
+@click.option("--size", default="640x360", show_default=True, type=SizeType())
+@click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(1, 120))
+@click.option(
+    "--seconds",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=2),
+    help="How long each is looked at.",
+)
+@click.option(
+    "--browser/--no-browser", default=True, help="Also measure the page in Debian's Chromium."
+)
+@click.option(
+    "--record",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write a JSON record of the run into this folder.",
+)
+def live(
+    *,
+    styles: tuple[str, ...],
+    size: Size,
+    fps: float,
+    seconds: float,
+    browser: bool,
+    record: Path | None,
+) -> None:
+    """Delay and frames of live pictures, to the sink and through the page in a browser.
+
+    The pictures are drawn and carry their numbers. Stand-ins sleep, so that what the pipeline
+    itself adds is seen apart from the processor's speed.
+    """
+    measure_live(
+        styles=[find_style(style) for style in styles],
+        size=size,
+        fps=fps,
+        seconds=seconds,
+        browser=browser,
+        record=record,
+        command=_command(),
+    )
 
 
 def _command() -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rtstyle.export import PackCard
+from rtstyle.pipeline import calibrate_pack
+from rtstyle.styles import load_pack
 from rtstyle.train import (
     AnimeTrainer,
     AnimeTraining,
@@ -130,10 +132,17 @@ def main() -> None:
     )
     parser.add_argument("--packs", type=Path, default=PACKS, help="default: the bundled ones")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="only measure the packs for int8 once more"
+    )
     arguments = parser.parse_args()
     for name in arguments.names:
         recipe = Recipe.read(name)
         runs = recipe.runs(arguments.assets, arguments.runs, arguments.device)
+        if arguments.calibrate:
+            spec = load_pack(arguments.packs / name)
+            print(f"{name}: int8 {calibrate_pack(spec, runs[-1].photos).psnr_int8_db} dB")
+            continue
         for stage, settings in zip(recipe.stages, runs, strict=True):
             follow(settings, stage.get("stop_at"))
         spec, parity = checkpoint_pack(
@@ -144,6 +153,7 @@ def main() -> None:
             overwrite=True,
         )
         print(f"{spec.file.parent}: {parity}")
+        print(f"int8: {calibrate_pack(spec, runs[-1].photos).psnr_int8_db} dB")
 
 
 if __name__ == "__main__":

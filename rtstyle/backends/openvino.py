@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of, says_out_of_memory
+from rtstyle.backends.int8 import quantize
 from rtstyle.backends.processor import ProcessorFeatures, processor_features
 from rtstyle.backends.signal_stack import kept_signal_stack
 from rtstyle.errors import (
@@ -20,6 +23,7 @@ from rtstyle.errors import (
 )
 from rtstyle.runtimes import import_openvino
 from rtstyle.styles.admission import brief
+from rtstyle.styles.likeness import LEAST_PSNR_DB
 from rtstyle.styles.registry import read_model
 from rtstyle.styles.spec import StyleSpec
 from rtstyle.types import BackendInfo, Pixels, Size
@@ -35,10 +39,13 @@ DEVICE = "CPU"
 _KEPT_SIZES = 2
 _ONE, _MANY = "LATENCY", "THROUGHPUT"
 _MOST_AT_ONCE = 8
-_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_TRIAL, _TRIALS = Size(160, 96), 5
+_WORTHWHILE = 1.3
+"""How much quicker int8 must be where it is not known to be."""
+# What is not quantized in int8 is computed in float32.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _CAPABILITIES_KEY = "OPTIMIZATION_CAPABILITIES"
-_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
-_TYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 
 
 class OpenVinoStylizer(BaseStylizer):
@@ -63,8 +70,13 @@ class OpenVinoStylizer(BaseStylizer):
         reason: str = "",
     ) -> None:
         core = _core()
-        taken, why = choose_precision(precision, _precisions(core), processor_features())
         data = read_model(spec)
+        int8_db = _int8_db(spec)
+        features = processor_features()
+        if precision == "auto" and int8_db is not None and features.vnni is None:
+            # Only Linux tells what units a processor has; elsewhere a short trial does.
+            features = replace(features, vnni=_is_quicker_in_int8(core, data, spec))
+        taken, why = choose_precision(precision, _precisions(core), features, int8_db=int8_db)
         super().__init__(
             spec,
             BackendInfo(
@@ -89,6 +101,8 @@ class OpenVinoStylizer(BaseStylizer):
                 f"OpenVINO cannot read {brief(spec.file.name)}: {reason_of(error)}; "
                 "export it again or try --backend onnxruntime"
             ) from error
+        if taken == "int8":
+            quantize(self._model, spec.activations, spec.name)
         self._requests: OrderedDict[tuple[Size, str], list[openvino.InferRequest]] = OrderedDict()
         self._probe(spec)
 
@@ -110,7 +124,7 @@ class OpenVinoStylizer(BaseStylizer):
                 "export it again or try --backend onnxruntime"
             ) from error
         got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        if _TYPES.get(_long_name(got)) != self._info.precision:
+        if _long_name(got) != _long_name(_HINTS[self._info.precision]):
             raise BackendUnavailable(
                 f"OpenVINO was asked for {self._info.precision} and computes in {got}; "
                 "take --precision fp32"
@@ -180,13 +194,24 @@ class OpenVinoStylizer(BaseStylizer):
 
 
 def choose_precision(
-    asked: str, offered: tuple[str, ...], features: ProcessorFeatures
+    asked: str,
+    offered: tuple[str, ...],
+    features: ProcessorFeatures,
+    *,
+    int8_db: float | None = None,
 ) -> tuple[str, str]:
     """The precision to take of those ``offered``, and why, as a clause.
 
-    Raises BackendUnavailable where ``asked`` is not offered. OpenVINO offers bf16 only where there
-    are instructions for it; where the processor is known to have none worth it, fp32 is taken.
+    ``int8_db`` is the style's PSNR in int8, None where it was not calibrated for that. Raises
+    BackendUnavailable where ``asked`` is not offered. OpenVINO offers bf16 only where there are
+    instructions for it; where the processor is known to have none worth it, int8 is taken if its
+    units are there and the style does not suffer, else fp32.
     """
+    if asked == "int8" and int8_db is None:
+        raise BackendUnavailable(
+            "this style was not calibrated for int8: rtstyle styles calibrate NAME --photos DIR, "
+            "or take --precision auto"
+        )
     if asked != "auto":
         if asked not in offered:
             raise BackendUnavailable(
@@ -197,7 +222,40 @@ def choose_precision(
         return asked, f"{asked} was asked for" + ("; bf16 is quicker here" if slower else "")
     if "bf16" in offered and features.quick_bf16 is not False:
         return "bf16", features.bf16_units if features.quick_bf16 else "OpenVINO reports bf16"
-    return "fp32", features.bf16_units if features.quick_bf16 is False else "OpenVINO has no bf16"
+    lacks = features.bf16_units if features.quick_bf16 is False else "OpenVINO has no bf16"
+    if int8_db is not None and "int8" in offered and features.vnni and int8_db >= LEAST_PSNR_DB:
+        return "int8", f"{lacks} but int8 ones"
+    return "fp32", lacks
+
+
+def _is_quicker_in_int8(core: openvino.Core, data: bytes, spec: StyleSpec) -> bool:
+    """Whether a small picture is; a style that cannot be tried is not."""
+    size = spec.size_rule.fit(_TRIAL)
+    seconds: dict[bool, float] = {}
+    try:
+        for quantized in (False, True):
+            model = core.read_model(model=data)
+            if quantized:
+                quantize(model, spec.activations, spec.name)
+            model.reshape([1, size.height, size.width, 3])
+            net = core.compile_model(model, DEVICE, {"INFERENCE_PRECISION_HINT": _HINTS["fp32"]})
+            picture = np.zeros((1, size.height, size.width, 3), np.uint8)
+            seconds[quantized] = min(_timed(net, picture) for _ in range(_TRIALS))
+    except Exception:
+        # What is wrong with the style is said when it is loaded.
+        return False
+    return seconds[False] >= _WORTHWHILE * seconds[True]
+
+
+def _timed(net: openvino.CompiledModel, picture: Pixels) -> float:
+    began = time.perf_counter()
+    net(picture)
+    return time.perf_counter() - began
+
+
+def _int8_db(spec: StyleSpec) -> float | None:
+    """What int8 costs a style; None where its card has no ranges for it."""
+    return spec.measured.get("psnr_int8_db", 0.0) if spec.activations else None
 
 
 def status() -> BackendStatus:
@@ -213,7 +271,8 @@ def status() -> BackendStatus:
     except BackendError as error:
         return BackendStatus(NAME, version, problem=str(error), fix=_reinstall())
     best, _ = choose_precision("auto", offered, processor_features())
-    ordered = (best, *(precision for precision in offered if precision != best))
+    # Whether int8 can be had is for each style to say.
+    ordered = (best, *(other for other in offered if other not in (best, "int8")))
     return BackendStatus(NAME, version, devices, ordered)
 
 

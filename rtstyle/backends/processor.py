@@ -22,6 +22,8 @@ class ProcessorFeatures:
     """Dot products of bfloat16 vectors."""
     amx_bf16: bool | None
     """Matrix units for bfloat16."""
+    vnni: bool | None
+    """Dot products of 8-bit vectors, of either width."""
 
     @property
     def quick_bf16(self) -> bool | None:
@@ -69,6 +71,7 @@ def parse_cpuinfo(text: str, *, cores: int) -> ProcessorFeatures:
         avx512=has("avx512f"),
         avx512_bf16=has("avx512_bf16"),
         amx_bf16=has("amx_bf16"),
+        vnni=None if known is None else bool(known & {"avx512_vnni", "avx_vnni"}),
     )
 
 

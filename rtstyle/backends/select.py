@@ -20,7 +20,7 @@ from rtstyle.styles.spec import StyleSpec
 from rtstyle.types import Size
 
 BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 def load_stylizer(

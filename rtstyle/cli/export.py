@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.errors import OutputExists
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def onnx(
         source=origin or f"exported from {checkpoint.name}",
     )
     spec, parity = checkpoint_pack(checkpoint, output, card, photos=photos, overwrite=overwrite)
+    calibrate_exported(spec, photos)
     echo_pack(spec, parity)
 
 

@@ -1,4 +1,4 @@
-"""``rtstyle styles``: list, show, sheet, import, pull, remove."""
+"""``rtstyle styles``: list, show, sheet, import, pull, calibrate, remove."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.calibrate import calibrate
 from rtstyle.cli.pull import pull
 from rtstyle.cli.sample import sample_picture
 from rtstyle.cli.sheet import Cell, draw_sheet
@@ -24,6 +25,7 @@ _MEASURED = {
     "max_difference_fp32": ("float32 against its source", "{:.2g} of 255 at most"),
     "psnr_bf16_db": ("bf16 against float32", "{:.1f} dB"),
     "psnr_fp16_db": ("fp16 against float32", "{:.1f} dB"),
+    "psnr_int8_db": ("int8 against float32", "{:.1f} dB"),
     "pan_warping_error": (
         "flicker",
         "{:.3g} warping error (a noisy picture, panned a pixel a frame; less is steadier)",
@@ -44,6 +46,7 @@ def styles() -> None:
 
 
 styles.add_command(pull)
+styles.add_command(calibrate)
 
 
 @styles.command("list", short_help="The styles there are, as a table.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.cli.export import echo_pack
 from rtstyle.errors import UsageError
 
@@ -99,6 +100,7 @@ def finish(
     # The family is the net's to say.
     card = PackCard(name=name, title=title, family="", licence=licence, source=source)
     spec, parity = checkpoint_pack(output, output / "pack", card, photos=photos, overwrite=True)
+    calibrate_exported(spec, photos)
     echo_pack(spec, parity)
 
 

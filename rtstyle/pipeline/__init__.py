@@ -2,6 +2,7 @@
 
 from rtstyle.pipeline.batch import CONTAINERS, BatchPlan, Job, make_place, plan_batch
 from rtstyle.pipeline.brush import Style, open_stylizer
+from rtstyle.pipeline.calibrate import calibrate_pack
 from rtstyle.pipeline.convert import ConversionStats, convert
 from rtstyle.pipeline.image import can_write, stylize_image
 from rtstyle.pipeline.interrupt import stop_on_interrupt
@@ -36,6 +37,7 @@ __all__ = [
     "StageStats",
     "Stopped",
     "Style",
+    "calibrate_pack",
     "can_write",
     "checked_range",
     "convert",

@@ -12,7 +12,7 @@ from rtstyle.styles.library import (
     user_styles,
 )
 from rtstyle.styles.likeness import EQUAL_DB, LEAST_PSNR_DB, psnr
-from rtstyle.styles.pack import load_pack, read_bounded, verify, write_pack
+from rtstyle.styles.pack import add_calibration, load_pack, read_bounded, verify, write_pack
 from rtstyle.styles.registry import bundled_styles, find_style, read_model
 from rtstyle.styles.spec import SizeRule, StyleSpec
 
@@ -23,6 +23,7 @@ __all__ = [
     "SizeRule",
     "StyleSpec",
     "UserStyles",
+    "add_calibration",
     "admit",
     "bundled_styles",
     "check_new_name",

@@ -39,6 +39,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEYS = frozenset(
     ("format", "name", "title", "family", "sha256", "size_rule", "licence", "source", "measured")
 )
+_OPTIONAL = frozenset(("activations",))
+_MOST_TENSORS = 500
+_PAIR = re.compile(r"\[\s+(-?[\d.e-]+),\s+(-?[\d.e-]+)\s+\]")
+"""A range as json spreads it over four lines."""
 
 
 def load_pack(folder: str | Path) -> StyleSpec:
@@ -95,10 +99,36 @@ def write_pack(
     _spec(card, root, f"{shown}/{PACK_FILE}")
     if (root / PACK_FILE).exists() and not overwrite:
         raise OutputExists(f"{shown} holds a pack already; choose another folder")
+    _put(root, card, data)
+    return load_pack(root)
+
+
+def add_calibration(
+    spec: StyleSpec, activations: dict[str, tuple[float, float]], psnr_int8_db: float
+) -> StyleSpec:
+    """Write into the card of a pack how far its activations reach; the model stays as it is.
+
+    Raises HashMismatch where that is another model, and what ``write_pack`` raises.
+    """
+    verify(spec)
+    root = spec.file.parent
+    where = f"{brief(root.name)}/{PACK_FILE}"
+    card = _read_card(root / PACK_FILE, where)
+    _spec(card, root, where)
+    card["measured"] = {**spec.measured, "psnr_int8_db": psnr_int8_db}
+    card["activations"] = {name: list(reach) for name, reach in activations.items()}
+    _spec(card, root, where)
+    _put(root, card, None)
+    return load_pack(root)
+
+
+def _put(root: Path, card: dict[str, object], model: bytes | None) -> None:
+    shown = brief(root.name)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _replace(root / MODEL_FILE, data)
-        text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+        if model is not None:
+            _replace(root / MODEL_FILE, model)
+        text = _PAIR.sub(r"[\1, \2]", json.dumps(card, indent=2, ensure_ascii=False)) + "\n"
         _replace(root / PACK_FILE, text.encode())
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -107,7 +137,6 @@ def write_pack(
         raise OutputNotWritable(
             f"the pack {shown} cannot be written ({reason}); choose another folder"
         ) from error
-    return load_pack(root)
 
 
 def verify(spec: StyleSpec) -> bytes:
@@ -183,7 +212,7 @@ def _spec(card: dict[str, object], root: Path, where: str) -> StyleSpec:
     number = card.get("format")
     if number != PACK_FORMAT or isinstance(number, bool):
         _refuse(where, f'"format" must be {PACK_FORMAT}; a newer rtstyle may know this one')
-    if unknown := sorted(card.keys() - _KEYS):
+    if unknown := sorted(card.keys() - _KEYS - _OPTIONAL):
         _refuse(where, f"unknown key {brief(repr(unknown[0]))}")
     if missing := sorted(_KEYS - card.keys()):
         _refuse(where, f'the key "{missing[0]}" is missing')
@@ -217,6 +246,7 @@ def _spec(card: dict[str, object], root: Path, where: str) -> StyleSpec:
         licence=text("licence"),
         source=text("source"),
         measured=_measured(card["measured"], where),
+        activations=_activations(card.get("activations", {}), where),
     )
 
 
@@ -239,6 +269,21 @@ def _measured(value: object, where: str) -> dict[str, float]:
             _refuse(where, f'"measured" holds {brief(repr(key))}, which is no finite number')
         figures[key] = float(figure)
     return figures
+
+
+def _activations(value: object, where: str) -> dict[str, tuple[float, float]]:
+    if not isinstance(value, dict) or len(value) > _MOST_TENSORS:
+        _refuse(where, '"activations" must hold ranges by tensor')
+    ranges: dict[str, tuple[float, float]] = {}
+    for key, reach in value.items():
+        numbers = isinstance(reach, list) and all(type(one) in (int, float) for one in reach)
+        if not numbers or len(reach) != 2 or not all(math.isfinite(one) for one in reach):
+            _refuse(where, f'"activations" holds {brief(repr(key))}, which is no pair of numbers')
+        low, high = map(float, reach)
+        if not low <= 0.0 <= high or low == high:
+            _refuse(where, f'"activations" holds {brief(repr(key))}, whose range is none around 0')
+        ranges[key] = (low, high)
+    return ranges
 
 
 def _replace(file: Path, data: bytes) -> None:

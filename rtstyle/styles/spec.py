@@ -60,7 +60,10 @@ class StyleSpec:
     """How and from what it was made."""
     measured: dict[str, float] = field(default_factory=dict)
     """Figures of the export's parity check and costs: ``max_difference_fp32`` (of 255),
-    ``psnr_bf16_db``, ``psnr_fp16_db``, ``gmac_640x360``."""
+    ``psnr_bf16_db``, ``psnr_fp16_db``, ``psnr_int8_db``, ``gmac_640x360``."""
+    activations: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """How far the tensors that convolutions read reach, by name; empty where int8 was not
+    calibrated or cannot be used."""
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):

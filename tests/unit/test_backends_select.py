@@ -62,13 +62,14 @@ def features(**known: bool | None) -> ProcessorFeatures:
         "avx512": False,
         "avx512_bf16": False,
         "amx_bf16": False,
+        "vnni": False,
     }
     return ProcessorFeatures(model="a processor", cores=2, **{**none, **known})
 
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"backend": "tensorflow"}, "tensorflow"), ({"precision": "int8"}, "int8")],
+    [({"backend": "tensorflow"}, "tensorflow"), ({"precision": "int4"}, "int4")],
 )
 def test_unknown_options_are_refused_with_the_known_ones(
     style: StyleSpec, options: dict[str, str], word: str
