@@ -1,4 +1,5 @@
-"""One server and one browser for all tests of the page."""
+"""One server and one browser for all tests of the page, and for no others: as long as playwright
+is there, an event loop runs in this thread, and nobody else can have one."""
 
 from __future__ import annotations
 
@@ -27,13 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no Chromium here"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the user of all servers has; pictures of styles are drawn once for all."""
     return tmp_path_factory.mktemp("user")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(home: Path) -> Iterator[str]:
     if not ON_CI:
         pytest.importorskip("aiortc")
@@ -41,21 +42,21 @@ def address(home: Path) -> Iterator[str]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def camera_pictures() -> list[Pixels]:
     """What the camera shows, each for a second."""
     scene = Scene(Size(320, 180), close_up=True)
     return [scene.frame(0.2), scene.frame(3.1)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def camera(tmp_path_factory: pytest.TempPathFactory, camera_pictures: list[Pixels]) -> Path:
     return write_camera(
         tmp_path_factory.mktemp("camera") / "camera.y4m", camera_pictures, repeat=30
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     if not ON_CI:
         pytest.importorskip("playwright")
@@ -65,7 +66,7 @@ def playwright() -> Iterator[Playwright]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright, camera: Path) -> Iterator[Browser]:
     browser = launch(playwright, camera)
     yield browser

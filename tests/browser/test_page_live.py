@@ -251,7 +251,11 @@ def test_keys_are_those_of_the_window(on: Page, judge: Judge) -> None:
     on.focus("#camera-off")
     on.keyboard.press("q")
     assert on.is_visible("#camera-on")
-    turn_on(on)
+    on.focus("#camera-on")
+    on.keyboard.press("Enter")
+    until(on, "document.querySelector('#painted').videoWidth > 0")
+    slide(on, "strength", 1)
+    slide(on, "split", 0)
     judge.wait(on, "great-wave")
 
 
