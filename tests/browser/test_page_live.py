@@ -212,6 +212,20 @@ def test_a_recording_can_be_played(on: Page, judge: Judge, tmp_path: Path) -> No
     assert not on.evaluate(asked)
 
 
+def test_a_recording_outlives_the_camera(browser: Browser, address: str, tmp_path: Path) -> None:
+    with watched(browser, address) as found:
+        turn_on(found.page)
+        found.page.click("#record")
+        until(found.page, "/0:0[1-9]/.test(document.querySelector('#record').textContent)")
+        with found.page.expect_download() as caught:
+            found.page.click("#camera-off")
+        file = tmp_path / caught.value.suggested_filename
+        caught.value.save_as(file)
+        with av.open(str(file)) as film:
+            assert sum(1 for _ in film.decode(video=0)) > 0
+        assert found.page.is_visible("#camera-on")
+
+
 def test_keys_are_those_of_the_window(on: Page, judge: Judge) -> None:
     def style() -> str | None:
         return on.get_attribute('#gallery [aria-checked="true"]', "data-style")
