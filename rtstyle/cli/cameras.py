@@ -9,6 +9,7 @@ import sys
 import click
 
 from rtstyle.media import CameraDevice, list_cameras
+from rtstyle.media.devices import missing_steps
 
 
 @click.command(short_help="List cameras and their modes.")
@@ -28,18 +29,24 @@ def report(found: list[CameraDevice], platform: str = sys.platform) -> list[str]
     if not platform.startswith("linux"):
         return ["cameras can be listed on Linux only; try rtstyle live --camera 0, then 1"]
     if not found:
-        return ["no camera here; plug one in, or play a film: rtstyle live --camera FILE"]
+        steps = missing_steps() or "plug one in"
+        return [f"no camera here; {steps}, or play a film: rtstyle live --camera FILE"]
     lines: list[str] = []
     for one in found:
         kind = "camera" if one.captures else "takes pictures (a virtual camera's input)"
         lines.append(f"{one.number}  {one.name}  {one.path}  {one.problem or kind}")
         lines += [f"     {mode}" for mode in one.modes]
+        if one.advice is not None:
+            lines.append(f"     note: {one.advice}")
+    if not any(one.captures for one in found):
+        lines.append("none of them gives pictures now")
     return lines
 
 
 def _plain(one: CameraDevice) -> dict[str, object]:
     return {
         **dataclasses.asdict(one),
+        "advice": one.advice,
         "modes": [
             {
                 "coding": mode.coding,

@@ -12,21 +12,19 @@ import click
 from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.live_check import check_live
+from rtstyle.cli.live_outputs import Chosen
 from rtstyle.cli.options import style_or_first
-from rtstyle.errors import UsageError
+from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
 from rtstyle.live import (
     Capture,
     Live,
     LiveReport,
-    LiveSink,
     Mixer,
-    Nowhere,
-    VirtualCamera,
     Window,
     free_name,
     record_to,
 )
-from rtstyle.media import EncodeOptions, check_address, check_output, is_url, open_camera
+from rtstyle.media import open_camera
 from rtstyle.pipeline import stop_on_interrupt
 from rtstyle.types import Size
 
@@ -37,6 +35,7 @@ Examples:
   rtstyle live                                   # camera 0 in a window
   rtstyle live --style great-wave --style starry-night --mirror
   rtstyle live --output virtualcam               # for a call
+  rtstyle live --output mjpeg                    # an address for OBS, VLC and browsers
   rtstyle live --camera clip.mp4 --output out.mp4
   rtstyle live --check                           # what is missing here?
 
@@ -77,13 +76,28 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
     "--output",
     default="window",
     show_default=True,
-    metavar="window|virtualcam|FILE|URL|none",
-    help="Where the pictures go; URL is rtmp://, rtsp://, srt://, tcp:// or udp://.",
+    metavar="window|virtualcam|mjpeg|FILE|URL|none",
+    help="Where the pictures go. mjpeg serves them to OBS, VLC and browsers of this machine, as "
+    "does http://HOST:PORT; sent are rtmp://, rtsp://, srt://, tcp:// and udp://.",
+)
+@click.option(
+    "--bitrate",
+    type=click.IntRange(100, 100_000),
+    metavar="KBIT",
+    help="The most kilobits a second sent to an address.  [default: by size, 3200 for 720p30]",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Let other machines watch http://HOST:PORT, unencrypted."
 )
 @click.option("--size", callback=parse_size, metavar="WxH", help="Ask the camera for this size.")
 @click.option("--fps", type=click.FloatRange(1, 240), help="Ask the camera for this rate.")
 @click.option("--mirror", is_flag=True, help="Swap left and right, as in a mirror.")
-@click.option("--record", metavar="FILE", help="Also record what is shown, without words on it.")
+@click.option(
+    "--record",
+    metavar="FILE",
+    help="Also record what is shown, without words on it. Of an .mkv all but the last seconds can "
+    "be played even after a crash.",
+)
 @click.option(
     "--strength",
     type=click.FloatRange(0.0, 1.0),
@@ -106,6 +120,8 @@ def live(
     camera: str,
     styles: tuple[str, ...],
     output: str,
+    bitrate: int | None,
+    insecure: bool,
     size: Size | None,
     fps: float | None,
     mirror: bool,
@@ -120,22 +136,16 @@ def live(
 ) -> None:
     """Stylize a camera's pictures as they come; the newest always wins, so delay cannot grow.
 
-    Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished.
+    Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished. Exit code 8: it ran to
+    its end, but a recording beside it did not.
     """
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
-    for target in (output, record):
-        if target is not None and target not in ("window", "virtualcam", "none"):
-            check_place(target, camera, overwrite=overwrite)
-    if record is not None and record == output:
-        raise UsageError(f"{record}: --record and --output name the same file; leave one out")
+    chosen = Chosen(output, record, fps, bitrate, insecure=insecure, overwrite=overwrite)
+    chosen.check(camera)
     with interruptible(), ExitStack() as stack:
         # Everything that can refuse does so before a net is loaded.
-        sinks = [_sink(output, fps, overwrite)] if output != "window" else []
-        if record is not None:
-            sinks.append(record_to(record, rate=fps, overwrite=overwrite))
-        for sink in sinks:
-            stack.callback(sink.abort)
+        sinks, beside = chosen.open(stack)
         capture = stack.enter_context(
             Capture(lambda stop: open_camera(camera, size=size, fps=fps, stop=stop), mirror=mirror)
         )
@@ -163,6 +173,8 @@ def live(
     click.echo(f"backend: {info}")
     for line in told(report):
         click.echo(line)
+    if beside is not None and beside.failure:
+        ctx.exit(EXIT_FINISHED_WITH_LOSS)
 
 
 def told(report: LiveReport) -> list[str]:
@@ -176,21 +188,3 @@ def told(report: LiveReport) -> list[str]:
     if report.skipped:
         lines.append(f"note: {report.skipped} pictures came before the style was loaded")
     return lines + [f"note: {note}" for note in report.notes]
-
-
-def check_place(target: str, camera: str, *, overwrite: bool) -> None:
-    """Refuse a file or address that cannot be written, before anything is opened."""
-    if is_url(target):
-        check_address(target)
-        return
-    source = Path(camera) if Path(camera).is_file() else None
-    options = EncodeOptions(audio="none", subtitles="none")
-    check_output(Path(target), source=source, overwrite=overwrite, options=options)
-
-
-def _sink(output: str, fps: float | None, overwrite: bool) -> LiveSink:
-    if output == "none":
-        return Nowhere()
-    if output == "virtualcam":
-        return VirtualCamera(rate=fps)
-    return record_to(output, rate=fps, overwrite=overwrite)

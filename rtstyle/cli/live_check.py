@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import importlib
+import threading
+import time
 from collections.abc import Callable
 
 import click
 
-from rtstyle.errors import RtstyleError
-from rtstyle.live import VirtualCamera, Window, open_virtual_camera
+from rtstyle.errors import CameraLost, RtstyleError
+from rtstyle.live import MjpegServer, VirtualCamera, Window, open_virtual_camera
 from rtstyle.media import encoders, open_camera
+from rtstyle.pipeline import Background
 from rtstyle.types import Size
 
 EXIT_CAMERA = 7
+_LONGEST = 15.0
+"""Seconds that a camera may take for its first pictures; some need 10 to start."""
+_LOOK_SECONDS = 1.0
+_SLOW = 0.75
+"""Share of the rate that a camera says, below which it is told."""
 
 
 def check_live(camera: str, *, size: Size | None, fps: float | None) -> int:
-    """Try each part and print a line for it; the exit code, 7 where the camera does not work."""
+    """Try each part and print what works, or how to make it; the exit code, 7 where the camera
+    does not work."""
     code = 0
     for name, look in (
         ("camera", lambda: _camera(camera, size, fps)),
         ("window", _window),
         ("virtual camera", _virtual),
+        ("address", _address),
         ("codec h264", _codec),
     ):
         good, words = _attempt(look)
-        click.echo(f"{'ok' if good else '--':<3} {name:<15} {words}")
+        first, *more = words.split("; ")
+        click.echo(f"{'ok' if good else '--':<3} {name:<15} {first}")
+        for line in more:
+            click.echo(f"{'':<19} {line}")
         if not good and name == "camera":
             code = EXIT_CAMERA
     return code
@@ -39,15 +52,47 @@ def _attempt(look: Callable[[], str]) -> tuple[bool, str]:
 
 
 def _camera(camera: str, size: Size | None, fps: float | None) -> str:
-    device = open_camera(camera, size=size, fps=fps)
+    """Asks in a thread of its own: there are drivers that never answer."""
+    said: list[str] = []
+    work = Background(lambda stop: said.append(_look(camera, size, fps, stop)), name="check")
+    if not work.join(_LONGEST):
+        work.stop.set()
+        raise CameraLost(
+            f"camera {camera} opens, but gave no picture in {_LONGEST:g} s; unplug it, plug it in "
+            "again, or take another"
+        )
+    if work.error is not None:
+        raise work.error
+    return said[0]
+
+
+def _look(camera: str, size: Size | None, fps: float | None, stop: threading.Event) -> str:
+    device = open_camera(camera, size=size, fps=fps, stop=stop)
     try:
         frame = device.read()
         if frame is None:
             return f"{device.name} opens, and ends at once"
         rate = f" at {float(device.rate):g} fps" if device.rate else ""
-        return "; ".join((f"{device.name} gives {frame.size}{rate}", *device.notes))
+        words = [f"{device.name} gives {frame.size}{rate}", *device.notes]
+        if device.device:
+            measured = _measure(lambda: device.read() is not None)
+            if device.rate is not None and measured < _SLOW * device.rate:
+                words.append(
+                    f"measured: {measured:.1f} fps. In a dark room a camera exposes for longer; "
+                    "or take a smaller --size, see 'rtstyle cameras'"
+                )
+        return "; ".join(words)
     finally:
         device.close()
+
+
+def _measure(read: Callable[[], bool]) -> float:
+    """Pictures a second; the first ones come while a camera still starts."""
+    began = time.monotonic()
+    count = 0
+    while time.monotonic() - began < _LOOK_SECONDS and read():
+        count += 1
+    return count / (time.monotonic() - began)
 
 
 def _window() -> str:
@@ -63,6 +108,15 @@ def _virtual() -> str:
     name = getattr(camera, "device", "it")
     camera.close()  # type: ignore[attr-defined]
     return f"{name} opens; choose it in the other program"
+
+
+def _address() -> str:
+    server = MjpegServer()
+    server.abort()
+    return (
+        f"--output mjpeg would serve {server.name}... to OBS, VLC and browsers; "
+        "--output virtualcam does so too where no virtual camera opens"
+    )
 
 
 def _codec() -> str:

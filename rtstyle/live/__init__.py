@@ -7,21 +7,23 @@ a ``Slot``, and calls ``mixer.process`` in a thread of its own on what it takes 
 from rtstyle.live.capture import Capture
 from rtstyle.live.loop import Live, LiveReport, free_name
 from rtstyle.live.mixer import Look, Mixer
+from rtstyle.live.mjpeg import MjpegServer
 from rtstyle.live.palette import Palette
-from rtstyle.live.sinks import (
-    LiveSink,
-    Nowhere,
-    Recorder,
+from rtstyle.live.place import Place, parse_place
+from rtstyle.live.sender import Sender, Tell
+from rtstyle.live.sinks import Beside, LiveSink, Nowhere, Recorder, keep_leftover, record_to
+from rtstyle.live.slot import Slot
+from rtstyle.live.virtual import (
+    OrElse,
     VirtualCamera,
     open_virtual_camera,
-    record_to,
     virtual_camera_steps,
 )
-from rtstyle.live.slot import Slot
 from rtstyle.live.window import KEYS, Display, Window
 
 __all__ = [
     "KEYS",
+    "Beside",
     "Capture",
     "Display",
     "Live",
@@ -29,14 +31,21 @@ __all__ = [
     "LiveSink",
     "Look",
     "Mixer",
+    "MjpegServer",
     "Nowhere",
+    "OrElse",
     "Palette",
+    "Place",
     "Recorder",
+    "Sender",
     "Slot",
+    "Tell",
     "VirtualCamera",
     "Window",
     "free_name",
+    "keep_leftover",
     "open_virtual_camera",
+    "parse_place",
     "record_to",
     "virtual_camera_steps",
 ]

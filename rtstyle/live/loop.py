@@ -192,6 +192,9 @@ class Live:
         mixer = self._mixer
         if self._told and time.monotonic() < self._told_until:
             yield self._told
+        for sink in self._all_sinks():
+            if trouble := getattr(sink, "trouble", ""):
+                yield trouble
         style = mixer.style
         if mixer.shown != style:
             failed = mixer.palette.error(mixer.styles.index(style)) is not None

@@ -1,32 +1,37 @@
-"""Where live pictures go: nowhere, into a file, to an address, into a virtual camera."""
+"""Where live pictures go: nowhere, or into a file."""
 
 from __future__ import annotations
 
+import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
-from rtstyle.errors import CameraError
+from rtstyle.errors import OutputError
+from rtstyle.live.sender import Sender, Tell
 from rtstyle.media import (
     Broadcast,
     EncodeOptions,
     FrameSink,
+    PartFile,
     VideoWriter,
     is_url,
     letterbox,
+    without_password,
 )
+from rtstyle.media.output import partial_names
 from rtstyle.pipeline import Background
-from rtstyle.types import Colour, Frame, Pixels, Size, VideoInfo
+from rtstyle.types import Colour, Frame, Size, VideoInfo
 
 _TICK = Fraction(1, 90000)
 _WAITING = 8
 """Frames that may wait for an encoder: a quarter of a second at 30 fps."""
+
+_CRASH_PROOF = {"cluster_time_limit": "1000", "flush_packets": "1"}
+"""Matroska holds back five seconds of pictures by default, which a crash would take along."""
 
 OpenSink = Callable[[Size, Fraction], FrameSink]
 """Opens what is written to, once the pictures' size is known; the rate is a guess."""
@@ -66,8 +71,8 @@ class Nowhere:
 
 
 class Recorder:
-    """A file or address, written in a thread of its own. What it cannot keep up with is dropped
-    and counted, so that the picture on show never waits for a disk or a network."""
+    """A file, written in a thread of its own. What it cannot keep up with is dropped and counted,
+    so that the picture on show never waits for a disk."""
 
     def __init__(self, open_sink: OpenSink, *, name: str, rate: float | None = None) -> None:
         self._open, self._name = open_sink, name
@@ -79,7 +84,14 @@ class Recorder:
         self._last: int | None = None
         self._first: int | None = None
         self.dropped = 0
+        self.notes: list[str] = []
+        """Clauses for the sentence that ``finish`` gives."""
         self._thread = Background(self._work, name="recorder")
+
+    @property
+    def began(self) -> bool:
+        """Whether anything was written."""
+        return self._written > 0
 
     def show(self, frame: Frame) -> None:
         if self._thread.error is not None:
@@ -103,7 +115,8 @@ class Recorder:
         if self._written == 0:
             return f"{self._name}: nothing was written, since no picture came"
         told = f"{self._name}: {self._written} frames written"
-        return told + (f", {self.dropped} dropped since it was too slow" if self.dropped else "")
+        told += f", {self.dropped} dropped since it was too slow" if self.dropped else ""
+        return "; ".join((told, *self.notes))
 
     def abort(self) -> None:
         self._thread.close()
@@ -146,15 +159,27 @@ class Recorder:
 
 
 def record_to(
-    target: str, *, rate: float | None = None, overwrite: bool = False, codec: str = "h264"
-) -> Recorder:
+    target: str,
+    *,
+    rate: float | None = None,
+    overwrite: bool = False,
+    codec: str = "h264",
+    bits: int | None = None,
+    tell: Tell | None = None,
+) -> Recorder | Sender:
     """Write a video file, or send to an address; frames keep the times at which they were captured.
 
-    Opening happens with the first frame, in the recorder's thread; names are to be checked before
-    (``check_output``, ``check_address``).
+    Opening happens with the first frame, in a thread of its own; names are to be checked before
+    (``check_output``, ``check_address``). ``bits`` are the most a second that are sent to an
+    address, and ``tell`` is told there when the receiver is lost and back.
     """
     if is_url(target):
-        return Recorder(lambda size, fps: Broadcast(target, size, fps), name=target, rate=rate)
+        return Sender(
+            lambda size, fps: Broadcast(target, size, fps, bits=bits),
+            name=without_password(target),
+            rate=rate,
+            tell=tell,
+        )
 
     def open_file(size: Size, fps: Fraction) -> FrameSink:
         info = VideoInfo(
@@ -169,84 +194,90 @@ def record_to(
             codec="live",
         )
         options = EncodeOptions(codec=codec, audio="none", subtitles="none")
-        return VideoWriter(Path(target), info, options, overwrite=overwrite)
+        if (kept := keep_leftover(Path(target))) is not None:
+            recorder.notes.append(f"what an earlier run left unfinished was kept as {kept.name}")
+        return VideoWriter(
+            Path(target),
+            info,
+            options,
+            overwrite=overwrite,
+            muxer_options=_CRASH_PROOF if Path(target).suffix.lower() == ".mkv" else None,
+        )
 
-    return Recorder(open_file, name=Path(target).name, rate=rate)
+    recorder = Recorder(open_file, name=Path(target).name, rate=rate)
+    return recorder
 
 
-class VirtualCamera:
-    """A camera that other programs see, through pyvirtualcam and the driver of this system."""
+def keep_leftover(output: Path) -> Path | None:
+    """Give the ``.part`` of a recording that was killed a name that is free,
+    ``<stem>.partial<ext>``, since the next recording would begin in it; None where there is none.
 
-    def __init__(self, *, rate: float | None = None, device: str | None = None) -> None:
-        """Raises CameraError where pyvirtualcam is missing."""
-        self._module = _pyvirtualcam()
-        self._rate, self._device = rate or 30.0, device
-        self._camera: object | None = None
-        self._size: Size | None = None
-        self.frames = 0
+    Raises OutputError where another run writes it.
+    """
+    part = Path(os.path.realpath(output))
+    part = part.with_name(part.name + ".part")
+    try:
+        if part.stat().st_size == 0:
+            return None
+    except OSError:
+        return None
+    kept = next(name for name in partial_names(output) if not os.path.lexists(name))
+    PartFile(output, overwrite=False, rescue=kept).remove()
+    return kept
+
+
+class Recording(LiveSink, Protocol):
+    """What can fail after a while."""
+
+    @property
+    def began(self) -> bool:
+        """Whether anything was made before it failed."""
+        ...
+
+
+class Beside:
+    """A recording beside what is on show, which does not end with it when the disk is full.
+
+    What cannot begin at all is an error at once, since then nothing is lost by ending.
+    """
+
+    def __init__(self, sink: Recording, tell: Tell) -> None:
+        self._sink, self._tell = sink, tell
+        self.failure = ""
+        """Why it ended before the show did."""
+        self.missed = 0
+        """Frames after that."""
+
+    @property
+    def trouble(self) -> str:
+        """What a viewer is to know now; empty where all is well."""
+        own: str = getattr(self._sink, "trouble", "")
+        return f"not recorded: {self.failure}" if self.failure else own
 
     def show(self, frame: Frame) -> None:
-        if self._camera is None:
-            self._size = frame.size
-            self._camera = open_virtual_camera(
-                self._module, frame.size, self._rate, device=self._device
-            )
-        pixels: Pixels = np.asarray(frame.pixels, np.uint8)
-        if self._size is not None and frame.size != self._size:
-            pixels = np.asarray(letterbox(pixels, self._size), np.uint8)
+        """Take one frame; raises OutputError where the recording never began."""
+        if self.failure:
+            self.missed += 1
+            return
         try:
-            self._camera.send(np.ascontiguousarray(pixels))  # type: ignore[attr-defined]
-        except (RuntimeError, OSError) as error:
-            raise CameraError(
-                f"the virtual camera went away ({error}); start it again: rtstyle live --check"
-            ) from None
-        self.frames += 1
+            self._sink.show(frame)
+        except OutputError as error:
+            if not self._sink.began:
+                raise
+            self.failure, self.missed = str(error), 1
+            self._tell(f"the recording ended: {error}; the show goes on without")
 
     def finish(self) -> str:
-        name = getattr(self._camera, "device", "virtual camera")
-        self.abort()
-        return f"{name}: {self.frames} frames shown"
+        """Raises OutputError where the recording never began."""
+        if not self.failure:
+            try:
+                return self._sink.finish()
+            except OutputError as error:
+                if not self._sink.began:
+                    raise
+                self.failure = str(error)
+        missed = f"; {self.missed} frames are not in it" if self.missed else ""
+        return f"the recording ended early: {self.failure}{missed}"
 
     def abort(self) -> None:
-        camera, self._camera = self._camera, None
-        if camera is not None:
-            camera.close()  # type: ignore[attr-defined]
-
-
-def open_virtual_camera(
-    module: object, size: Size, rate: float, *, device: str | None = None
-) -> object:
-    """A ``pyvirtualcam.Camera``; raises CameraError with the steps that are missing here."""
-    try:
-        return module.Camera(  # type: ignore[attr-defined]
-            width=size.width, height=size.height, fps=rate, device=device
-        )
-    except (RuntimeError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-        raise CameraError(f"no virtual camera opens ({reason}); {virtual_camera_steps()}") from None
-
-
-def virtual_camera_steps(platform: str = sys.platform) -> str:
-    """What a user does on this system to have a virtual camera, and what works without one."""
-    if platform.startswith("linux"):
-        steps = (
-            "run: sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback "
-            "exclusive_caps=1 card_label=rtstyle"
-        )
-    elif platform == "win32":
-        steps = "install OBS Studio 26 or newer, whose virtual camera is used"
-    else:
-        steps = "install OBS Studio 30 or newer and start its virtual camera once"
-    return f"{steps}; without one, send it to udp://127.0.0.1:5000 and open that in OBS or VLC"
-
-
-def _pyvirtualcam() -> object:
-    try:
-        import pyvirtualcam
-    except ImportError:
-        raise CameraError(
-            'a virtual camera needs pyvirtualcam: pip install "rtstyle[camera]"; '
-            "without it, send to udp://127.0.0.1:5000 and open that in OBS or VLC"
-        ) from None
-    module: object = pyvirtualcam
-    return module
+        self._sink.abort()

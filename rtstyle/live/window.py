@@ -66,7 +66,7 @@ class Window:
         except ImportError:
             raise OutputNotWritable(
                 'a window needs pygame-ce: pip install "rtstyle[live]"; or give --output '
-                "FILE, udp://..., virtualcam or none"
+                "FILE, mjpeg, virtualcam or none"
             ) from None
         self._pygame = pygame
         self._screen: pygame.Surface | None = None
@@ -81,7 +81,7 @@ class Window:
             pygame.display.quit()
             raise OutputNotWritable(
                 f"no window opens here ({error}); run it on a desktop, or give --output FILE, "
-                "udp://..., virtualcam or none"
+                "mjpeg, virtualcam or none"
             ) from None
 
     def show(self, pixels: Pixels) -> None:

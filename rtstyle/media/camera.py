@@ -20,7 +20,7 @@ from av.container import InputContainer
 from rtstyle.errors import CameraBusy, CameraError, CameraLost
 from rtstyle.media.colour import ToRgb, colour_of, resolve_colour
 from rtstyle.media.deep import to_bytes
-from rtstyle.media.devices import describe_cameras, list_cameras
+from rtstyle.media.devices import describe_cameras, list_cameras, look_at
 from rtstyle.media.file import open_video
 from rtstyle.types import DEFAULT_LIMITS, Frame, Pixels, Size
 
@@ -33,6 +33,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,hls"
 """No file: an address must not make us read what lies on this disk."""
 _URL_TIMEOUT = 5.0
+_FLUENT = 15
+"""Frames a second below which a picture is seen to jerk."""
 _WIDTH, _HEIGHT = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
 
 
@@ -105,6 +107,8 @@ class DeviceCamera:
         self.name = f"camera {name}"
         self._where: int | str = int(name) if name.isdigit() else name
         _check_device(name)
+        # Its warnings would stand between our lines each time a camera is looked for.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         # Uncompressed video takes HD to 5 frames a second over USB 2. The order matters: with
         # DirectShow a size set before the coding resets it (opencv issue 9084).
         wanted = [
@@ -132,6 +136,11 @@ class DeviceCamera:
         width, height = (int(self._capture.get(key)) for key in (_WIDTH, _HEIGHT))
         if size is not None and (width, height) != (size.width, size.height):
             yield f"{self.name} gives {width}x{height} instead of {size}"
+        if fps is None and self.rate is not None and self.rate < _FLUENT:
+            yield (
+                f"{self.name} gives {float(self.rate):g} frames a second at {width}x{height}; "
+                "'rtstyle cameras' lists its quicker modes, for --size"
+            )
         if fps is not None and self.rate is not None and abs(float(self.rate) - fps) > 1:
             yield f"{self.name} gives {float(self.rate):g} frames a second instead of {fps:g}"
 
@@ -283,6 +292,20 @@ def _check_device(name: str) -> None:
         raise CameraError(
             f"{path}: permission denied; run: sudo usermod -aG video $USER, then log in again"
         )
+    # Asked before OpenCV, for which all that does not open is the same.
+    found = look_at(path)
+    if found is None or found.captures:
+        return
+    if found.problem is not None:
+        raise CameraError(f"{path}: {found.problem}; {describe_cameras(list_cameras())}")
+    if found.takes:
+        raise CameraError(
+            f"{path} ({found.name}) is a virtual camera into which nothing is played; start what "
+            f"plays into it, or take another ({describe_cameras(list_cameras())})"
+        )
+    raise CameraError(
+        f"{path} ({found.name}) gives no pictures; {describe_cameras(list_cameras())}"
+    )
 
 
 def _api() -> int:

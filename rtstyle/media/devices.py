@@ -24,6 +24,10 @@ _ENUM_FRAMESIZES = 0xC02C564A
 _ENUM_FRAMEINTERVALS = 0xC034564B
 _CAPTURE, _OUTPUT, _HAS_DEVICE_CAPS = 0x1, 0x2, 0x80000000
 _DISCRETE = 1
+_FLUENT = 15
+"""Frames a second below which a picture is seen to jerk."""
+_PACKED = ("MJPG", "JPEG", "H264", "HEVC")
+"""Codings that HD fits through USB 2 with; uncompressed it is 5 frames a second."""
 _MOST = 64
 """Answers of one kind that are asked for; a broken driver never says that it has no more."""
 
@@ -59,6 +63,27 @@ class CameraDevice:
     problem: str | None = None
     """Why it could not be asked, and the remedy."""
 
+    @property
+    def advice(self) -> str | None:
+        """One sentence where its large pictures come slowly; None where they do not."""
+        timed = [mode for mode in self.modes if mode.rates]
+        if not timed:
+            return None
+        fluent = [mode for mode in timed if max(mode.rates) >= _FLUENT]
+        widest = max(timed, key=_pixels)
+        if not fluent:
+            most = max(max(mode.rates) for mode in timed)
+            return f"it gives no more than {float(most):g} fps in any mode"
+        best = max(fluent, key=_pixels)
+        if _pixels(best) >= _pixels(widest):
+            return None
+        slow = max(max(mode.rates) for mode in timed if _pixels(mode) == _pixels(widest))
+        why = "" if any(mode.coding in _PACKED for mode in timed) else ", since uncompressed"
+        return (
+            f"{widest.size} comes at {float(slow):g} fps only{why}; "
+            f"--size {best.size} gives {float(max(best.rates)):g}"
+        )
+
 
 def list_cameras(root: Path = Path("/dev"), *, ioctl: Ioctl | None = None) -> list[CameraDevice]:
     """The video devices of this system by number; on Linux only, elsewhere an empty list.
@@ -80,14 +105,47 @@ def list_cameras(root: Path = Path("/dev"), *, ioctl: Ioctl | None = None) -> li
     return [one for one in found if one.captures or one.takes or one.problem]
 
 
+def look_at(path: Path, *, ioctl: Ioctl | None = None) -> CameraDevice | None:
+    """What one device node is; None where that cannot be asked on this system."""
+    if ioctl is None:
+        if not _SYSTEM.startswith("linux"):
+            return None
+        import fcntl
+
+        ioctl = fcntl.ioctl
+    number = path.name.removeprefix("video")
+    return _ask(path, int(number) if number.isascii() and number.isdigit() else -1, ioctl)
+
+
+def missing_steps(root: Path = Path("/")) -> str:
+    """What to do where this system shows no camera at all, as a clause; empty for plug one in."""
+    if not _SYSTEM.startswith("linux"):
+        return ""
+    try:
+        version = (root / "proc/version").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        version = ""
+    if "microsoft" in version.lower():
+        return "WSL has none of its own: attach it with usbipd, or run rtstyle in Windows itself"
+    marks = (root / ".dockerenv", root / "run/.containerenv")
+    if any(mark.exists() for mark in marks) or "container" in os.environ:
+        return "this is a container: start it with --device /dev/video0"
+    return ""
+
+
 def describe_cameras(cameras: list[CameraDevice]) -> str:
     """The devices that give pictures, as a clause of a message."""
     words = [f"{one.number} ({one.name})" for one in cameras if one.captures or one.problem]
     if words:
         return "there is " + ", ".join(words)
     if _SYSTEM.startswith("linux"):
-        return "this system has no camera"
+        steps = missing_steps()
+        return "this system has no camera" + (f" ({steps})" if steps else "")
     return "try another number"
+
+
+def _pixels(mode: CameraMode) -> int:
+    return mode.size.width * mode.size.height
 
 
 def _ask(path: Path, number: int, ioctl: Ioctl) -> CameraDevice:

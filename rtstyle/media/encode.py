@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -122,12 +122,14 @@ class VideoWriter:
         end: Fraction | None = None,
         overwrite: bool = False,
         companions: Companions | None = None,
+        muxer_options: Mapping[str, str] | None = None,
     ) -> None:
         """``info`` is that of the source: time base, colour, pixel aspect and rate are kept.
 
         ``source`` is the file whose sound, subtitles, chapters, covers, attachments and tags are
         carried over, ``start`` and ``end`` (seconds of the clip) the range of it; the output then
-        begins at ``start``. ``companions`` are taken instead of the source's. Raises what
+        begins at ``start``. ``companions`` are taken instead of the source's. ``muxer_options``
+        are FFmpeg's, beside our own. Raises what
         check_output raises, EncoderUnavailable where the codec refuses the size, and OutputError
         where another run writes the same file.
         """
@@ -147,6 +149,7 @@ class VideoWriter:
             start=start,
             end=end,
             companions=companions,
+            muxer_options=muxer_options,
         )
         try:
             self._encoder = PictureEncoder(

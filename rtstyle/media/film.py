@@ -4,7 +4,7 @@ its name only when it is whole."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -69,13 +69,14 @@ class FilmFile:
         keep_unfinished: bool = True,
         extent: tuple[int, Fraction] | None = None,
         index_first: bool = True,
+        muxer_options: Mapping[str, str] | None = None,
     ) -> None:
         """As VideoWriter; ``part`` is written, and given up by ``abort``.
 
         ``keep_unfinished``: whether the .part is of use where the disk is full. ``extent``: how
         many pictures there will be and how many seconds, where that is known; mp4 and mov then
         leave room for their index and need not move all that was written to put it first.
-        ``index_first``: whether it must be first.
+        ``index_first``: whether it must be first. ``muxer_options``: FFmpeg's, beside our own.
         """
         self.tick = tick_of(info)
         self.moved = 0
@@ -90,6 +91,7 @@ class FilmFile:
         self._part = part
         self._keep_unfinished = keep_unfinished
         self._extent, self._index_first = extent, index_first
+        self._muxer_options = dict(muxer_options or {})
         self._container: OutputContainer | None = None
         self._companions = companions
         try:
@@ -277,7 +279,7 @@ class FilmFile:
 
     def _open_container(self) -> OutputContainer:
         muxer = muxer_of(self._output)
-        options = {"max_interleave_delta": str(_MOST_HELD_BACK)}
+        options = {"max_interleave_delta": str(_MOST_HELD_BACK), **self._muxer_options}
         if muxer in ("mp4", "mov"):
             options["movie_timescale"] = str(self._movie_ticks())
             if self._index_first and self._extent is not None:

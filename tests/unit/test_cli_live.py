@@ -111,6 +111,7 @@ def test_the_check_names_every_part_and_what_is_missing(clip: Path) -> None:
     code, said = live("--check", "--camera", clip)
     assert code == 0, said
     assert "ok  camera          in.mp4 gives 64x48 at 10 fps" in said
+    assert "ok  address         --output mjpeg would serve http://127.0.0.1:" in said
     for part in ("window", "virtual camera", "codec h264"):
         assert part in said
     code, said = live("--check", "--camera", "97")

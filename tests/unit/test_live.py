@@ -16,7 +16,7 @@ import pytest
 from rtstyle.backends import FakeStylizer
 from rtstyle.errors import BackendError, CameraBusy, CameraError, CameraLost, OutputError
 from rtstyle.live import Capture, Live, Mixer, Recorder, record_to
-from rtstyle.live.sinks import VirtualCamera, open_virtual_camera, virtual_camera_steps
+from rtstyle.live.virtual import VirtualCamera, open_virtual_camera, virtual_camera_steps
 from rtstyle.media import CAPTURE_CLOCK, open_camera
 from rtstyle.types import Frame, Pixels, SinkReport, Size
 from tests.clips import make_clip
@@ -332,6 +332,33 @@ def test_keys_do_what_they_say(tmp_path: Path) -> None:
     assert any("tape.mkv" in note for note in report.notes)
 
 
+def test_a_recording_that_runs_when_the_show_is_ended_is_finished(
+    mixer: Mixer, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    tape = tmp_path / "tape.mkv"
+    seen = 0
+
+    def look(frame: Frame) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 20:
+            stop.set()
+
+    display = ScriptedDisplay(["record"])
+    with Capture(Desk(interval=0.02).open) as capture:
+        report = Live(
+            capture,
+            mixer,
+            [Eye(look)],
+            open_display=lambda size: display,
+            start_recording=lambda: record_to(str(tape), rate=30),
+        ).run(stop)
+    assert any(note.startswith("tape.mkv: ") for note in report.notes)
+    with av.open(str(tape)) as film:
+        assert sum(1 for _ in film.decode(video=0)) >= 10
+
+
 def test_a_film_as_camera_loses_nothing_before_its_style_is_loaded(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=8, rate=4, audio=True)
     out = tmp_path / "out.mp4"
@@ -381,6 +408,14 @@ def test_a_recording_that_fails_does_not_end_what_is_on_show(mixer: Mixer) -> No
         )
     assert report.shown >= 5
     assert report.notes == ("recording failed: the disk is full",)
+
+
+def test_a_viewer_reads_what_troubles_a_sink(mixer: Mixer) -> None:
+    eye = Eye()
+    eye.trouble = "receiver lost"  # type: ignore[attr-defined]
+    with Capture(Desk().open) as capture:
+        live = Live(capture, mixer, [Eye(), eye])
+        assert next(live._lines()) == "receiver lost"
 
 
 def test_a_recorder_too_slow_drops_and_counts_and_never_blocks() -> None:
@@ -446,7 +481,7 @@ class NoDriver:
 
 
 def test_a_missing_virtual_camera_is_told_with_its_remedy() -> None:
-    with pytest.raises(CameraError, match=r"no virtual camera opens .* without one, send it to"):
+    with pytest.raises(CameraError, match=r"no virtual camera opens .* run: sudo|install OBS"):
         open_virtual_camera(NoDriver(), SIZE, 30.0)
     assert "modprobe v4l2loopback" in virtual_camera_steps("linux")
     assert "OBS" in virtual_camera_steps("win32")
@@ -471,7 +506,7 @@ def test_a_virtual_camera_gets_every_picture_in_one_size(monkeypatch: pytest.Mon
     class Module:
         Camera = Loopback
 
-    monkeypatch.setattr("rtstyle.live.sinks._pyvirtualcam", lambda: Module)
+    monkeypatch.setattr("rtstyle.live.virtual._pyvirtualcam", lambda: Module)
     camera = VirtualCamera(rate=25)
     for size in (SIZE, Size(64, 64)):
         camera.show(Frame(numbered(1, size), 1, CAPTURE_CLOCK, None, 0))

@@ -25,13 +25,17 @@ from rtstyle.media import (
     CAPTURE_CLOCK,
     Broadcast,
     Camera,
+    CameraDevice,
+    CameraMode,
     check_address,
+    devices,
     list_cameras,
     open_camera,
     without_password,
 )
 from rtstyle.media import camera as module
 from rtstyle.media.camera import DeviceCamera
+from rtstyle.media.devices import missing_steps
 from rtstyle.pipeline import Background
 from rtstyle.types import Frame, Pixels, Size
 from tests.clips import make_clip
@@ -81,6 +85,69 @@ def test_a_device_that_is_none_is_told_not_raised(tmp_path: Path) -> None:
     (one,) = list_cameras(tmp_path, ioctl=refuse)
     assert one.problem == "is no video device (Inappropriate ioctl for device)"
     assert list_cameras(tmp_path / "none", ioctl=refuse) == []
+
+
+def of_modes(*modes: tuple[str, int, int, float]) -> CameraDevice:
+    made = tuple(
+        CameraMode(coding, Size(width, height), (Fraction(rate),))
+        for coding, width, height, rate in modes
+    )
+    return CameraDevice(0, "/dev/video0", "Cam", True, False, made)
+
+
+@pytest.mark.parametrize(
+    ("device", "advice"),
+    [
+        (of_modes(), None),
+        (of_modes(("MJPG", 1280, 720, 30), ("YUYV", 1280, 720, 5)), None),
+        (
+            of_modes(("YUYV", 640, 480, 30), ("YUYV", 1280, 720, 5)),
+            "1280x720 comes at 5 fps only, since uncompressed; --size 640x480 gives 30",
+        ),
+        (
+            of_modes(("MJPG", 640, 480, 30), ("MJPG", 1920, 1080, 10)),
+            "1920x1080 comes at 10 fps only; --size 640x480 gives 30",
+        ),
+        (of_modes(("YUYV", 640, 480, 7.5)), "it gives no more than 7.5 fps in any mode"),
+    ],
+)
+def test_slow_modes_are_told(device: CameraDevice, advice: str | None) -> None:
+    assert device.advice == advice
+
+
+def test_where_cameras_cannot_be_the_way_around_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_SYSTEM", "linux")
+    monkeypatch.delenv("container", raising=False)
+    assert missing_steps(tmp_path) == ""
+    (tmp_path / ".dockerenv").touch()
+    assert "--device /dev/video0" in missing_steps(tmp_path)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/version").write_text("Linux 6.6 (root@x) microsoft-standard-WSL2")
+    assert "usbipd" in missing_steps(tmp_path)
+    monkeypatch.setattr(devices, "_SYSTEM", "win32")
+    assert missing_steps(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (CameraDevice(9, "/dev/null", "Loop", False, True), "nothing is played; start what"),
+        (CameraDevice(9, "/dev/null", "Meta", False, False), r"\(Meta\) gives no pictures"),
+        (
+            CameraDevice(9, "/dev/null", "x", False, False, problem="is no video device (x)"),
+            "/dev/null: is no video device",
+        ),
+    ],
+)
+def test_a_device_that_gives_no_pictures_is_not_called_busy(
+    found: CameraDevice, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SYSTEM", "linux")
+    monkeypatch.setattr(module, "look_at", lambda path: found)
+    with pytest.raises(CameraError, match=told):
+        module._check_device("/dev/null")
 
 
 class FakeCapture:
@@ -237,8 +304,13 @@ def send(port: int, stop: threading.Event) -> None:
 
 
 def test_a_receiver_that_is_not_there_is_told_without_the_key() -> None:
-    with pytest.raises(OutputNotWritable) as caught:
-        Broadcast("rtmp://127.0.0.1:9/live?key=secret", Size(64, 48), Fraction(25))
+    with (
+        Broadcast("rtmp://127.0.0.1:9/live?key=secret", Size(64, 48), Fraction(25)) as sink,
+        pytest.raises(OutputNotWritable) as caught,
+    ):
+        for number in range(9):
+            sink.write(Frame(np.zeros((48, 64, 3), np.uint8), number, Fraction(1, 25), None, 0))
+    assert not sink.answered
     assert "secret" not in str(caught.value)
 
 
