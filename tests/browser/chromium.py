@@ -35,16 +35,16 @@ FLAGS = (
     "--disable-sync",
     "--allow-loopback-in-peer-connection",
     "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
-_ALLOWED = "--use-fake-ui-for-media-stream"
 
 
 def launch(playwright: Playwright, camera: Path | None = None, *, allowed: bool = True) -> Browser:
     """A browser whose camera plays ``camera``, and which pages may use where ``allowed``."""
+    # Without this one nobody answers the question whether a page may, which is a no.
+    flags = [flag for flag in FLAGS if allowed or "fake-ui" not in flag]
     more = [f"--use-file-for-fake-video-capture={camera}"] if camera else []
-    return playwright.chromium.launch(
-        executable_path=str(CHROMIUM), args=[*FLAGS, *([_ALLOWED] if allowed else []), *more]
-    )
+    return playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*flags, *more])
 
 
 def write_camera(path: Path, pictures: Sequence[Pixels], *, repeat: int) -> Path:
@@ -91,9 +91,14 @@ def serving(home: Path, *options: str, port: int = 0) -> Iterator[tuple[str, int
 class Watched:
     """A page in a profile of its own, and what went wrong in it."""
 
-    def __init__(self, browser: Browser, address: str, **options: object) -> None:
+    def __init__(
+        self, browser: Browser, address: str, *, script: str = "", **options: object
+    ) -> None:
+        """``script`` runs before those of the page."""
         chosen: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}, **options}
         self.context = browser.new_context(**chosen)
+        if script:
+            self.context.add_init_script(script)
         self.address = address
         self.troubles: list[str] = []
         self.page = self.open()
@@ -127,10 +132,10 @@ class Watched:
 
 @contextmanager
 def watched(
-    browser: Browser, address: str, *, expected: str = "", **options: object
+    browser: Browser, address: str, *, expected: str = "", script: str = "", **options: object
 ) -> Iterator[Watched]:
     """A page, closed and judged at the end."""
-    found = Watched(browser, address, **options)
+    found = Watched(browser, address, script=script, **options)
     try:
         yield found
     except BaseException:

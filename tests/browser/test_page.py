@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rtstyle.web.guards import SCRIPTS
-from tests.browser.chromium import drop, probe, until
+from tests.browser.chromium import drop, probe, until, watched
 from tests.clips import make_clip
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Browser, Page, Route
 
 PAGE = Path(__file__).parents[2] / "rtstyle" / "web" / "page"
 
@@ -177,16 +177,16 @@ def test_a_file_that_is_too_large_is_not_sent(page: Page, tmp_path: Path) -> Non
     assert page.is_visible("#movie-drop")
 
 
-def test_it_works_where_the_browser_keeps_nothing(page: Page) -> None:
-    page.add_init_script(
+def test_it_works_where_the_browser_keeps_nothing(browser: Browser, address: str) -> None:
+    script = (
         "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name,"
         " { get() { throw new DOMException('forbidden', 'SecurityError'); } });"
     )
-    page.reload()
-    page.wait_for_selector("#gallery button")
-    page.click("#tab-image")
-    page.click('#gallery [data-style="starry-night"]')
-    assert page.get_attribute('#gallery [aria-checked="true"]', "data-style") == "starry-night"
+    with watched(browser, address, script=script) as found:
+        page = found.page
+        page.click("#tab-image")
+        page.click('#gallery [data-style="starry-night"]')
+        assert page.get_attribute('#gallery [aria-checked="true"]', "data-style") == "starry-night"
 
 
 def test_every_part_of_the_page_is_served_and_no_more() -> None:

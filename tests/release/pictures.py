@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import cv2
@@ -115,7 +115,8 @@ def _movie(page: Page, film: Path) -> None:
 def _take(
     path: Path, browser: Browser, address: str, act: Callable[[Page], None], **options: object
 ) -> None:
-    found = Watched(browser, address, **{"viewport": {"width": 1280, "height": 800}, **options})
+    chosen: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, **options}
+    found = Watched(browser, address, **chosen)
     act(found.page)
     _wait_for_gallery(found.page)
     # What was pressed last must not look as if it were the point.
