@@ -1,14 +1,15 @@
 """Live pictures: styles mixed frame by frame, where the newest frame wins.
 
 A server gives every viewer a ``Mixer`` of one shared ``Palette``, puts the frames that arrive into
-a ``Slot``, and calls ``mixer.process`` in a thread of its own on what it takes out.
+a ``Slot``, and calls ``mixer.process`` in a thread of its own on what it takes out. A palette made
+with ``keep`` loads only what its viewers choose.
 """
 
 from rtstyle.live.capture import Capture
 from rtstyle.live.loop import Live, LiveReport, free_name
 from rtstyle.live.mixer import Look, Mixer
 from rtstyle.live.mjpeg import MjpegServer
-from rtstyle.live.palette import Palette
+from rtstyle.live.palette import Load, Palette
 from rtstyle.live.place import Place, parse_place
 from rtstyle.live.sender import Sender, Tell
 from rtstyle.live.sinks import Beside, LiveSink, Nowhere, Recorder, keep_leftover, record_to
@@ -29,6 +30,7 @@ __all__ = [
     "Live",
     "LiveReport",
     "LiveSink",
+    "Load",
     "Look",
     "Mixer",
     "MjpegServer",

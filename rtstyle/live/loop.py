@@ -227,7 +227,7 @@ class Live:
             by = _STEP if wish == "stronger" else -_STEP
             mixer.strength = min(1.0, max(0.0, round(mixer.strength + by, 2)))
         elif wish == "colour":
-            mixer.keep_colour = not mixer.keep_colour
+            mixer.keep_colour = 0.0 if mixer.keep_colour else 1.0
         elif wish == "split":
             mixer.split = None if mixer.split is not None else 0.5
         elif wish == "mix":

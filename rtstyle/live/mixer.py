@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from rtstyle.backends import Stylizer
-from rtstyle.errors import UsageError
+from rtstyle.errors import RtstyleError, UsageError
 from rtstyle.live.palette import Palette
 from rtstyle.pipeline import Style
-from rtstyle.types import Pixels, Size
+from rtstyle.types import BackendInfo, Pixels, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Look:
     """Its place in the palette."""
     strength: float = 1.0
     """0 is the source, 1 the full style."""
-    keep_colour: bool = False
-    """Take the colours from the source and only the light from the style."""
+    keep_colour: float = 0.0
+    """The source's share of the colours, 0..1; the light is the style's all the same."""
     split: float | None = None
     """Share of the width, from the left, that shows the source; None for no split."""
     mix: tuple[int, float] | None = None
@@ -53,22 +53,30 @@ class Mixer:
         precision: str = "auto",
         threads: int | None = None,
         strength: float = 1.0,
-        keep_colour: bool = False,
+        keep_colour: float = 0.0,
+        style: str | None = None,
     ) -> None:
-        """``styles``: a palette, which stays the caller's, or what a palette takes."""
+        """``styles``: a palette, which stays the caller's, or what a palette takes. ``style``: the
+        one to begin with, None for the first."""
         self._owned = not isinstance(styles, Palette)
         self._lock = threading.Lock()
-        self._look = Look(strength=_share(strength, "strength"), keep_colour=keep_colour)
+        self._look = Look(
+            strength=_share(strength, "strength"), keep_colour=_share(keep_colour, "keep_colour")
+        )
         self.palette = (
             styles
             if isinstance(styles, Palette)
             else Palette(styles, backend=backend, precision=precision, threads=threads)
         )
         self._shown: int | None = None
+        self._at: Size | None = None
+        self._size: Size | None = None
+        if style is not None:
+            self.style = style
         self._source: Pixels | None = None
         self._painted: dict[int, Pixels] = {}
         self._result: Pixels | None = None
-        self._result_look: tuple[Look, int | None] | None = None
+        self._result_look: tuple[Look, int | None, Size | None] | None = None
         self.repeats = 0
         """Pictures that were like the one before, so that no net ran for them."""
 
@@ -85,11 +93,30 @@ class Mixer:
     @style.setter
     def style(self, name: str) -> None:
         self._change(style=self.palette.index(name))
+        # Loading need not wait for the next picture.
+        self._want(self._look)
 
     @property
     def shown(self) -> str | None:
         """The style of the last picture; None where it was the source, since none was ready."""
         return None if self._shown is None else self.palette.names[self._shown]
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the wanted style is not on show, but may yet be."""
+        index = self._look.style
+        return self._shown != index and self.palette.error(index, self._size) is None
+
+    @property
+    def trouble(self) -> RtstyleError | None:
+        """Why the wanted style cannot be shown; None where it can or may yet be."""
+        return self.palette.error(self._look.style, self._size)
+
+    @property
+    def info(self) -> BackendInfo | None:
+        """Where the style on show runs; None where there is none."""
+        shown = self._shown
+        return None if shown is None else self.palette.info(shown)
 
     @property
     def strength(self) -> float:
@@ -101,13 +128,14 @@ class Mixer:
         self._change(strength=_share(value, "strength"))
 
     @property
-    def keep_colour(self) -> bool:
-        """Whether the colours are the source's, and only the light the style's."""
+    def keep_colour(self) -> float:
+        """0 the style's colours, 1 the source's, the light being the style's; raises UsageError
+        outside of that."""
         return self._look.keep_colour
 
     @keep_colour.setter
-    def keep_colour(self, value: bool) -> None:
-        self._change(keep_colour=bool(value))
+    def keep_colour(self, value: float) -> None:
+        self._change(keep_colour=_share(value, "keep_colour"))
 
     @property
     def split(self) -> float | None:
@@ -156,14 +184,15 @@ class Mixer:
         is computed twice for one that repeats. Raises what the stylizer raises.
         """
         look = self._look
-        size = Size(pixels.shape[1], pixels.shape[0])
-        self.palette.prepare(size)
+        size = self._size = Size(pixels.shape[1], pixels.shape[0])
+        self._want(look)
         same = self._is_repeated(pixels)
-        if not same:
+        before, at = self._shown, self._at
+        self._shown, self._at = self._choose(look.style, size)
+        if not same or self._at != at:
             self._source = pixels
             self._painted.clear()
-        before, self._shown = self._shown, self._choose(look.style, size)
-        key: tuple[Look, int | None] | None = (look, self._shown)
+        key: tuple[Look, int | None, Size | None] | None = (look, self._shown, self._at)
         if same and key == self._result_look and self._result is not None:
             self.repeats += 1
             return self._result
@@ -181,6 +210,7 @@ class Mixer:
 
     def close(self) -> None:
         """Free the styles, unless the palette was given. Calling it twice is allowed."""
+        self.palette.leave(self)
         if self._owned:
             self.palette.close()
 
@@ -206,37 +236,55 @@ class Mixer:
         # Most pictures differ; a few rows tell that at a hundredth of the price.
         return np.array_equal(last[::97], pixels[::97]) and np.array_equal(last, pixels)
 
-    def _choose(self, wanted: int, size: Size) -> int | None:
-        """The style to show: the wanted one, else the last, as far as they are ready."""
-        for index in (wanted, self._shown):
-            if index is not None and self.palette.is_ready(index, size):
-                return index
-        return None
+    def _want(self, look: Look) -> None:
+        """Have what this look needs loaded, and what is on show kept until then."""
+        mixed = () if look.mix is None else (look.mix[0],)
+        shown = () if self._shown is None else (self._shown,)
+        self.palette.want(self, tuple(dict.fromkeys((look.style, *mixed, *shown))), self._size)
+
+    def _choose(self, wanted: int, size: Size) -> tuple[int | None, Size | None]:
+        """The style to show, and the size it paints in: the wanted one, else the last, as far as
+        they are ready; where neither is for this size yet, in one that they are ready for."""
+        candidates = [index for index in (wanted, self._shown) if index is not None]
+        for near in (False, True):
+            for index in candidates:
+                if (at := self.palette.fit(index, size, near=near)) is not None:
+                    return index, at
+        return None, None
 
     def _paint(self, pixels: Pixels, look: Look, size: Size) -> Pixels:
         if self._shown is None or look.strength == 0.0:
             return pixels
         other, share = look.mix or (self._shown, 0.0)
-        if other == self._shown or share == 0.0 or not self.palette.is_ready(other, size):
-            return self._run(self._shown, pixels)
+        if other == self._shown or share == 0.0 or self.palette.fit(other, size) is None:
+            return self._run(self._shown, pixels, self._at or size)
+        at = self.palette.fit(other, size) or size
         if share == 1.0:
-            return self._run(other, pixels)
-        first, second = self._run(self._shown, pixels), self._run(other, pixels)
+            return self._run(other, pixels, at)
+        first = self._run(self._shown, pixels, self._at or size)
+        second = self._run(other, pixels, at)
         return cast(Pixels, cv2.addWeighted(first, 1.0 - share, second, share, 0.0))
 
-    def _run(self, index: int, pixels: Pixels) -> Pixels:
+    def _run(self, index: int, pixels: Pixels, at: Size) -> Pixels:
         if index not in self._painted:
-            self._painted[index] = self.palette.paint(index, pixels)
+            height, width, _ = pixels.shape
+            if at == Size(width, height):
+                self._painted[index] = self.palette.paint(index, pixels)
+            else:
+                fitted = cv2.resize(pixels, (at.width, at.height), interpolation=cv2.INTER_AREA)
+                painted = self.palette.paint(index, cast(Pixels, fitted))
+                self._painted[index] = cast(Pixels, cv2.resize(painted, (width, height)))
         return self._painted[index]
 
 
 def _tempered(source: Pixels, painted: Pixels, look: Look) -> Pixels:
     """``painted`` with the source's colours and share, as the look wants."""
-    if look.keep_colour:
-        light = cv2.cvtColor(painted, cv2.COLOR_RGB2YCrCb)
-        colours = cv2.cvtColor(source, cv2.COLOR_RGB2YCrCb)
-        colours[..., 0] = light[..., 0]
-        painted = cast(Pixels, cv2.cvtColor(colours, cv2.COLOR_YCrCb2RGB))
+    if look.keep_colour > 0.0:
+        new = cv2.cvtColor(painted, cv2.COLOR_RGB2YCrCb)
+        old = cv2.cvtColor(source, cv2.COLOR_RGB2YCrCb)
+        mixed = cv2.addWeighted(old, look.keep_colour, new, 1.0 - look.keep_colour, 0.0)
+        mixed[..., 0] = new[..., 0]
+        painted = cast(Pixels, cv2.cvtColor(mixed, cv2.COLOR_YCrCb2RGB))
     if look.strength < 1.0:
         painted = cast(
             Pixels, cv2.addWeighted(source, 1.0 - look.strength, painted, look.strength, 0.0)

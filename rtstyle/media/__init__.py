@@ -43,7 +43,7 @@ from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
 from rtstyle.media.stretch import Stretch
 from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
-from rtstyle.media.wire import WireFrame, frame_of, pixels_of
+from rtstyle.media.wire import WireFrame, frame_of, jpeg_of, pixels_of, pixels_of_jpeg
 
 __all__ = [
     "CAPTURE_CLOCK",
@@ -99,6 +99,7 @@ __all__ = [
     "is_sequence",
     "is_url",
     "is_whole",
+    "jpeg_of",
     "letterbox",
     "list_cameras",
     "measure_extent",
@@ -111,6 +112,7 @@ __all__ = [
     "open_video",
     "options_for",
     "pixels_of",
+    "pixels_of_jpeg",
     "read_image",
     "rehearse",
     "software_versions",

@@ -11,13 +11,15 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from rtstyle import __version__
-from rtstyle.errors import DiskFull, LimitExceeded, ModelError
+from rtstyle.errors import DiskFull, LimitExceeded, ModelError, UsageError
 from rtstyle.web.gallery import Gallery
 from rtstyle.web.guards import COOKIE, SCRIPTS, Gate, add_headers, middleware, refuse
 from rtstyle.web.jobs import TYPES, Job, Jobs
-from rtstyle.web.peers import Peers, TooManyPeersError
-from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer
+from rtstyle.web.peers import answer_call
+from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer, parse_opening
+from rtstyle.web.socket import serve_socket
 from rtstyle.web.spool import Spool, UploadTooSlowError
+from rtstyle.web.viewer import TooManyViewersError, Viewer, Viewers
 
 MAX_BODY_BYTES = 96 * 1024
 """Of anything but an upload."""
@@ -37,7 +39,7 @@ class Parts:
     spool: Spool
     jobs: Jobs
     gallery: Gallery
-    peers: Peers
+    viewers: Viewers
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -62,6 +64,7 @@ def make_app(parts: Parts, gate: Gate) -> web.Application:
     app.router.add_delete("/api/jobs/{id}", _remove_job)
     app.router.add_get("/api/jobs/{id}/{part:result|before}", _result)
     app.router.add_post("/api/live", _offer)
+    app.router.add_get("/api/live/socket", _socket)
     app.router.add_get("/api/live/{id}", _live)
     app.router.add_post("/api/live/{id}", _tune)
     app.router.add_delete("/api/live/{id}", _hang_up)
@@ -194,40 +197,53 @@ async def _result(request: web.Request) -> web.StreamResponse:
 
 async def _offer(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
-    offer = parse_offer(await _body(request), styles=list(parts.gallery.styles()))
     try:
-        identifier, answer = await parts.peers.accept(offer, client=request.remote or "")
-    except TooManyPeersError as error:
+        # Before anything is read or looked at: who is refused tries again and again.
+        parts.viewers.check_room()
+        offer = parse_offer(await _body(request), styles=list(parts.gallery.styles()))
+        identifier, answer = await answer_call(parts.viewers, offer, client=request.remote or "")
+    except TooManyViewersError as error:
         return refuse(503, str(error), Retry_After="5")
     return web.json_response({"id": identifier, "sdp": answer}, status=201)
 
 
+async def _socket(request: web.Request) -> web.StreamResponse:
+    parts = request.app[PARTS]
+    if hdrs.ORIGIN not in request.headers and not request.app[GATE].knows(request):
+        return refuse(403, "a request without an Origin needs the token")
+    if unknown := sorted(set(request.query) - {"options"}):
+        raise UsageError(f"unknown option {unknown[0][:40]!r}; known is options")
+    try:
+        parts.viewers.check_room()
+        styles = list(parts.gallery.styles())
+        options = parse_opening(request.query.get("options", ""), styles=styles)
+        return await serve_socket(request, parts.viewers, options)
+    except TooManyViewersError as error:
+        return refuse(503, str(error), Retry_After="5")
+
+
 async def _live(request: web.Request) -> web.Response:
-    return web.json_response(_peers(request).stats(_peer_id(request)))
+    return web.json_response(_viewer(request).stats())
 
 
 async def _tune(request: web.Request) -> web.Response:
-    peers, identifier = _peers(request), _peer_id(request)
-    styles = list(request.app[PARTS].gallery.styles())
-    options = parse_live(await _body(request), styles=styles, now=peers.options(identifier))
-    await peers.tune(identifier, options)
+    parts, viewer = request.app[PARTS], _viewer(request)
+    styles = list(parts.gallery.styles())
+    options = parse_live(await _body(request), styles=styles, now=viewer.wanted)
+    parts.viewers.tune(viewer, options)
     return web.json_response({})
 
 
 async def _hang_up(request: web.Request) -> web.Response:
-    await _peers(request).close_one(_peer_id(request))
+    await request.app[PARTS].viewers.leave(_viewer(request))
     return web.json_response({})
 
 
-def _peers(request: web.Request) -> Peers:
-    return request.app[PARTS].peers
-
-
-def _peer_id(request: web.Request) -> str:
-    identifier = _identifier(request)
-    if not _peers(request).has(identifier):
+def _viewer(request: web.Request) -> Viewer:
+    viewer = request.app[PARTS].viewers.find(_identifier(request))
+    if viewer is None:
         raise web.HTTPNotFound(reason="this connection is not there any more")
-    return identifier
+    return viewer
 
 
 async def _body(request: web.Request) -> bytes:

@@ -22,7 +22,17 @@ from rtstyle.errors import RtstyleError
 
 COOKIE = "rtstyle"
 MAX_HEADER_BYTES = 16 * 1024
-SCRIPTS = ("app", "capture", "common", "controls", "files", "jobs", "live", "styles")
+SCRIPTS = (
+    "app",
+    "capture",
+    "common",
+    "controls",
+    "files",
+    "jobs",
+    "live",
+    "styles",
+    "transport",
+)
 """The modules of the page, which are files beside each other."""
 PUBLIC = frozenset(
     ("/", "/style.css", "/icon.svg", "/api/session", *(f"/{name}.js" for name in SCRIPTS))

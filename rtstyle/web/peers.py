@@ -1,22 +1,14 @@
-"""Cameras of browsers: WebRTC in, painted, WebRTC out.
-
-Each camera has one slot that holds the newest picture; older ones are dropped and counted, so that
-a slow net costs pictures and never time.
-"""
+"""Cameras of browsers over WebRTC: pictures in, painted, pictures out."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ipaddress
-import secrets
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, cast
+from typing import cast
 
 import aioice.ice
 import aiortc.codecs.h264
@@ -26,24 +18,18 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, V
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import SessionDescription
 
-from rtstyle.errors import LimitExceeded, RtstyleError, UsageError
+from rtstyle.errors import RtstyleError, UsageError
 from rtstyle.media import WireFrame, frame_of, pixels_of
-from rtstyle.styles import StyleSpec
-from rtstyle.types import Pixels
 from rtstyle.web.guards import is_loopback
-from rtstyle.web.painter import Painter, PainterFactory
-from rtstyle.web.schema import LiveOptions, Offer
+from rtstyle.web.schema import Offer
+from rtstyle.web.viewer import MOST_PIXELS, EndedError, Viewer, Viewers
 
-MOST_PIXELS = 1920 * 1080
 _SILENCE_SECONDS = 8.0
 _START_SECONDS = 20.0
-_RATE_SECONDS = 3.0
 _MOST_SECTIONS = 4
+_MOST_CANDIDATES = 32
 _BITRATES = {"MIN_BITRATE": 500_000, "DEFAULT_BITRATE": 4_000_000, "MAX_BITRATE": 12_000_000}
-
-
-class TooManyPeersError(LimitExceeded):
-    """As many cameras as are allowed are on already."""
+_WANTED_KBITS = {"start": 4000, "min": 1000, "max": 8000}
 
 
 @contextmanager
@@ -65,98 +51,23 @@ def video_calls(host: str) -> Iterator[None]:
         yield
 
 
-class Peers:
-    """All cameras of a server."""
+async def answer_call(viewers: Viewers, offer: Offer, *, client: str) -> tuple[str, str]:
+    """Id and answer for an offer from the address ``client``.
 
-    def __init__(
-        self,
-        make_painter: PainterFactory,
-        styles: Callable[[], Mapping[str, StyleSpec]],
-        *,
-        most: int = 4,
-        silence_seconds: float = _SILENCE_SECONDS,
-    ) -> None:
-        """``most`` cameras at a time; one whose page asks for nothing that long is closed."""
-        self._make_painter, self._styles = make_painter, styles
-        self._most = most
-        self._silence_seconds = silence_seconds
-        self._all: dict[str, _Peer] = {}
-        self._coming = 0
-        self._watch: asyncio.Task[None] | None = None
-
-    async def accept(self, offer: Offer, *, client: str) -> tuple[str, str]:
-        """Id and answer for an offer from the address ``client``.
-
-        Raises TooManyPeersError, UsageError for an offer that is none, ModelError, BackendError.
-        """
-        if len(self._all) + self._coming >= self._most:
-            raise TooManyPeersError(f"{self._most} cameras are on already; close one and try again")
-        description = checked_offer(offer.sdp, client)
-        self._coming += 1
-        peer = _Peer(self._make_painter())
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                answer = await peer.answer(description)
-                await peer.tune(offer.options, self._styles())
-        except (UsageError, RtstyleError):
-            await peer.close()
+    Raises TooManyViewersError, and UsageError for an offer that is none.
+    """
+    description = checked_offer(offer.sdp, client)
+    viewer = viewers.enter(offer.options)
+    try:
+        call = Call(viewer)
+        viewer.transport = call
+        async with asyncio.timeout(_START_SECONDS):
+            return viewer.id, await call.answer(description)
+    except BaseException as error:
+        await viewers.leave(viewer)
+        if isinstance(error, RtstyleError) or not isinstance(error, Exception):
             raise
-        except Exception as error:
-            await peer.close()
-            raise UsageError("the session description cannot be used") from error
-        except BaseException:
-            await peer.close()
-            raise
-        finally:
-            self._coming -= 1
-        identifier = secrets.token_hex(16)
-        self._all[identifier] = peer
-        if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._look_after())
-        return identifier, answer
-
-    def has(self, identifier: str) -> bool:
-        """Whether this camera is on."""
-        return identifier in self._all
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def options(self, identifier: str) -> LiveOptions:
-        """What was last asked for."""
-        options = self._all[identifier].wanted
-        assert options is not None
-        return options
-
-    async def tune(self, identifier: str, options: LiveOptions) -> None:
-        """Paint otherwise from now on; raises ModelError or BackendError."""
-        await self._all[identifier].tune(options, self._styles())
-
-    def stats(self, identifier: str) -> dict[str, Any]:
-        """How it goes, for the page."""
-        return self._all[identifier].stats()
-
-    async def close_one(self, identifier: str) -> None:
-        """End a camera."""
-        peer = self._all.pop(identifier, None)
-        if peer is not None:
-            await peer.close()
-
-    async def close(self) -> None:
-        """End all."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-        await asyncio.gather(*(self.close_one(identifier) for identifier in list(self._all)))
-
-    async def _look_after(self) -> None:
-        """Close what was left: a page that is gone says nothing, or its connection ended."""
-        while self._all:
-            await asyncio.sleep(min(1.0, self._silence_seconds / 2))
-            for identifier, peer in list(self._all.items()):
-                silent = time.monotonic() - peer.asked_at > self._silence_seconds
-                if silent or peer.ended:
-                    await self.close_one(identifier)
+        raise UsageError("the session description cannot be used") from error
 
 
 def checked_offer(sdp: str, client: str) -> str:
@@ -167,11 +78,14 @@ def checked_offer(sdp: str, client: str) -> str:
     """
     if sum(line.startswith("m=") for line in sdp.splitlines()) > _MOST_SECTIONS:
         raise UsageError("the session description has too many parts")
-    lines = [
-        line
-        for line in sdp.splitlines()
-        if not line.startswith("a=candidate:") or _is_client(line, client)
-    ]
+    own = _own_addresses() if is_loopback(client) else set()
+    lines, near = [], 0
+    for line in sdp.splitlines():
+        if line.startswith("a=candidate:"):
+            near += (is_near := _is_client(line, client, own))
+            if not is_near or near > _MOST_CANDIDATES:
+                continue
+        lines.append(line)
     cleaned = "\r\n".join(lines) + "\r\n"
     try:
         kinds = [media.kind for media in SessionDescription.parse(cleaned).media]
@@ -182,14 +96,37 @@ def checked_offer(sdp: str, client: str) -> str:
     return cleaned
 
 
-def _is_client(line: str, client: str) -> bool:
+def quick_to_begin(sdp: str) -> str:
+    """An answer that asks the browser to send a good picture at once.
+
+    Chromium begins at 300 kbit/s and takes a minute to find out that more fits; until then detail
+    is gone before it is painted, and the size shrinks. Others leave what they do not know.
+    """
+    lines = sdp.splitlines()
+    numbers = [
+        line.removeprefix("a=rtpmap:").split()[0]
+        for line in lines
+        if line.startswith("a=rtpmap:") and line.endswith(("VP8/90000", "H264/90000"))
+    ]
+    settings = ";".join(f"x-google-{name}-bitrate={rate}" for name, rate in _WANTED_KBITS.items())
+    for number in numbers:
+        start = f"a=fmtp:{number} "
+        known = next((at for at, line in enumerate(lines) if line.startswith(start)), None)
+        if known is not None:
+            lines[known] += f";{settings}"
+        else:
+            at = next(i for i, line in enumerate(lines) if line.startswith(f"a=rtpmap:{number} "))
+            lines.insert(at + 1, start + settings)
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _is_client(line: str, client: str, own: set[str]) -> bool:
     fields = line.split()
     try:
-        address = ipaddress.ip_address(fields[4])
-        from_here = is_loopback(client)
-        return str(address) == client or (from_here and str(address) in _own_addresses())
+        address = str(ipaddress.ip_address(fields[4]))
     except (ValueError, IndexError):
         return False
+    return address == client or address in own
 
 
 def _own_addresses() -> set[str]:
@@ -199,18 +136,16 @@ def _own_addresses() -> set[str]:
     return addresses
 
 
-class _Peer:
-    """One camera."""
+class Call:
+    """One camera's connection."""
 
-    def __init__(self, painter: Painter) -> None:
+    patience = _SILENCE_SECONDS
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._painter = painter
-        self._track = PaintedTrack(painter)
+        self._track = PaintedTrack(viewer)
         self._reading: asyncio.Task[None] | None = None
-        self.wanted: LiveOptions | None = None
-        self._style = ""
-        self._changing = asyncio.Lock()
-        self.asked_at = time.monotonic()
         self._connection.on("track", self._take)
 
     @property
@@ -223,32 +158,15 @@ class _Peer:
         await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         self._connection.addTrack(self._track)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
-        return str(self._connection.localDescription.sdp)
-
-    async def tune(self, options: LiveOptions, styles: Mapping[str, StyleSpec]) -> None:
-        self.asked_at = time.monotonic()
-        self.wanted = options
-        self._painter.set_strength(options.strength)
-        self._painter.set_keep_colour(options.keep_colour)
-        self._painter.set_split(options.split)
-        async with self._changing:
-            # Of several wishes while a net was loaded only the last counts.
-            if options is self.wanted and options.style != self._style:
-                await asyncio.to_thread(self._painter.set_style, styles[options.style])
-                self._style = options.style
-                self.asked_at = time.monotonic()
-
-    def stats(self) -> dict[str, Any]:
-        self.asked_at = time.monotonic()
-        return {"style": self._style, "backend": self._painter.backend, **self._track.stats()}
+        return quick_to_begin(str(self._connection.localDescription.sdp))
 
     async def close(self) -> None:
+        """End the connection; calling it twice is allowed."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        self._track.stop()
         await self._connection.close()
-        await self._track.close()
-        await asyncio.to_thread(self._painter.close)
 
     def _take(self, track: MediaStreamTrack) -> None:
         if self._reading is None:
@@ -260,73 +178,24 @@ class _Peer:
             while True:
                 frame = await track.recv()
                 if isinstance(frame, WireFrame):
-                    self._track.offer(frame)
+                    self._viewer.offer(frame)
 
 
 class PaintedTrack(VideoStreamTrack):
     """What goes back: the newest picture, painted, whenever the sender is ready for one."""
 
-    def __init__(self, painter: Painter) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self._painter = painter
-        self._newest: tuple[WireFrame, float] | None = None
-        self._there = asyncio.Event()
-        # One thread, so that a net is used by one at a time.
-        self._brush = ThreadPoolExecutor(1, thread_name_prefix="live")
-        self._came = self._dropped = 0
-        self._done: deque[tuple[float, float]] = deque(maxlen=600)
-        self._size = ""
-        self._trouble = ""
-
-    def offer(self, frame: WireFrame) -> None:
-        """Put ``frame`` into the slot; one that is still there is dropped."""
-        self._came += 1
-        self._dropped += self._newest is not None
-        self._newest = (frame, time.monotonic())
-        self._there.set()
+        self._viewer = viewer
 
     async def recv(self) -> WireFrame:
-        await self._there.wait()
-        if self.readyState != "live" or self._newest is None:
-            raise MediaStreamError
-        (frame, came_at), self._newest = self._newest, None
-        self._there.clear()
-        loop = asyncio.get_running_loop()
-        painted = await loop.run_in_executor(self._brush, self._paint, frame)
-        now = time.monotonic()
-        self._done.append((now, now - came_at))
-        return painted
-
-    def stats(self) -> dict[str, Any]:
-        """fps and median delay in milliseconds of the last seconds, and counts."""
-        now = time.monotonic()
-        late = [(at, took) for at, took in self._done if now - at <= _RATE_SECONDS]
-        delays = sorted(took for _, took in late)
-        span = now - late[0][0] if len(late) > 1 else 0.0
-        return {
-            "fps": (len(late) - 1) / span if span > 0 else 0.0,
-            "delay_ms": 1000 * delays[len(delays) // 2] if delays else None,
-            "came": self._came,
-            "dropped": self._dropped,
-            "size": self._size,
-            "trouble": self._trouble,
-        }
-
-    async def close(self) -> None:
-        self.stop()
-        self._there.set()
-        await asyncio.to_thread(self._brush.shutdown)
+        """The next picture; raises MediaStreamError after the end."""
+        try:
+            return await self._viewer.painted(self._paint)
+        except EndedError:
+            raise MediaStreamError from None
 
     def _paint(self, frame: WireFrame) -> WireFrame:
-        pixels: Pixels = pixels_of(frame, most=MOST_PIXELS)
-        self._size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        try:
-            painted = self._painter.process(pixels)
-            self._trouble = ""
-        except Exception as error:
-            # The picture goes on unpainted, and the page says why.
-            painted = pixels
-            known = isinstance(error, RtstyleError)
-            self._trouble = str(error) if known else f"unexpected {type(error).__name__}"
+        pixels = self._viewer.process(pixels_of(frame, most=MOST_PIXELS))
         base = cast(Fraction, frame.time_base)
-        return frame_of(painted, pts=int(frame.pts or 0), time_base=base)
+        return frame_of(pixels, pts=int(frame.pts or 0), time_base=base)

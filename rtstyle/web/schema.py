@@ -77,6 +77,11 @@ def parse_live(body: bytes, *, styles: Collection[str], now: LiveOptions) -> Liv
     return LiveOptions(**{**kept, **_checked(_object(body), _live_checks(styles), needed=())})
 
 
+def parse_opening(text: str, *, styles: Collection[str]) -> LiveOptions:
+    """The options a camera begins with, as JSON; raises UsageError that names what is wrong."""
+    return LiveOptions(**_checked(_object(text), _live_checks(styles), needed=("style",)))
+
+
 def parse_offer(body: bytes, *, styles: Collection[str]) -> Offer:
     """The offer a request's body makes; raises UsageError that names what is wrong."""
     checks = {"sdp": _sdp, **_live_checks(styles)}
@@ -93,7 +98,7 @@ def _live_checks(styles: Collection[str]) -> dict[str, Check]:
     }
 
 
-def _object(body: bytes) -> dict[str, object]:
+def _object(body: bytes | str) -> dict[str, object]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

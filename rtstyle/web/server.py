@@ -13,15 +13,16 @@ from pathlib import Path
 from aiohttp import web
 
 from rtstyle.errors import UsageError
+from rtstyle.live import Load, Palette
 from rtstyle.types import DEFAULT_LIMITS, Limits
 from rtstyle.web.app import Parts, make_app
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds
 from rtstyle.web.gallery import Gallery
 from rtstyle.web.guards import Gate, is_loopback, new_token
 from rtstyle.web.jobs import Jobs
-from rtstyle.web.painter import PainterFactory, StylePainter
-from rtstyle.web.peers import Peers, video_calls
+from rtstyle.web.peers import video_calls
 from rtstyle.web.spool import Spool
+from rtstyle.web.viewer import STYLES_KEPT, Viewers
 
 IDLE_SECONDS = 30.0
 _SHORTEST_TOKEN = 22
@@ -47,7 +48,8 @@ class Settings:
     limits: Limits = DEFAULT_LIMITS
     bounds: Bounds = DEFAULT_BOUNDS
     """Of each process that converts."""
-    make_painter: PainterFactory | None = None
+    load: Load | None = None
+    """Opens the styles of live pictures; None for ``open_stylizer`` on ``backend``."""
 
     @property
     def is_local(self) -> bool:
@@ -105,10 +107,10 @@ async def serve(
     with Spool(max_bytes=limits.max_upload_bytes) as spool, video_calls(settings.host):
         jobs = Jobs(spool, backend=settings.backend, bounds=settings.bounds)
         gallery = Gallery(spool, backend=settings.backend, bounds=settings.bounds)
-        make = settings.make_painter or (lambda: StylePainter(backend=settings.backend))
-        peers = Peers(make, gallery.styles, most=limits.max_clients)
+        palette = Palette([], backend=settings.backend, load=settings.load, keep=STYLES_KEPT)
+        viewers = Viewers(palette, gallery.styles, most=limits.max_clients)
         runner = web.AppRunner(
-            make_app(Parts(spool, jobs, gallery, peers), gate),
+            make_app(Parts(spool, jobs, gallery, viewers), gate),
             # Addresses people were at are nobody's business.
             access_log=None,
             handle_signals=False,
@@ -124,10 +126,10 @@ async def serve(
             on_ready(_address(runner, settings, gate, tls is not None))
             await stop.wait()
         finally:
-            await jobs.close()
-            await peers.close()
-            await gallery.close()
-            await runner.cleanup()
+            await asyncio.gather(jobs.close(), viewers.close(), gallery.close())
+            await asyncio.gather(
+                runner.cleanup(), asyncio.to_thread(palette.close, _SHUTDOWN_SECONDS)
+            )
 
 
 async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> None:

@@ -106,6 +106,21 @@ def test_colours_are_the_sources_and_light_the_styles() -> None:
     assert np.abs(of_kept[1:] - of_source[1:]).max() <= 1
 
 
+def test_half_the_colours_lie_between_the_sources_and_the_styles() -> None:
+    picture = plain(0)
+    picture[...] = (120, 90, 70)
+    with Mixer([two()[1]]) as mixer:
+        ready(mixer)
+        shades = []
+        for share in (0.0, 0.5, 1.0):
+            mixer.keep_colour = share
+            shades.append(cv2.cvtColor(mixer.process(picture), cv2.COLOR_RGB2YCrCb)[0, 0])
+    none, half, whole = (shade.astype(int) for shade in shades)
+    assert abs(none[1] - whole[1]) > 10
+    assert np.abs(half[1:] - (none[1:] + whole[1:]) / 2).max() <= 2
+    assert abs(half[0] - none[0]) <= 1
+
+
 def test_split_shows_the_source_left_of_a_line() -> None:
     with Mixer([two()[1]]) as mixer:
         ready(mixer)
@@ -238,6 +253,8 @@ def test_settings_out_of_range_are_refused(value: float) -> None:
     with Mixer([two()[0]]) as mixer:
         with pytest.raises(UsageError, match="strength"):
             mixer.strength = value
+        with pytest.raises(UsageError, match="keep_colour"):
+            mixer.keep_colour = value
         with pytest.raises(UsageError, match="split"):
             mixer.split = value
         with pytest.raises(UsageError, match="mix"):

@@ -1,6 +1,7 @@
-// The camera: over WebRTC to the server and painted back.
+// The camera: to the server and painted back. How its pictures get there is in transport.js.
 import { Capture } from "./capture.js";
-import { $, ask, say } from "./common.js";
+import { $, ask, remember, say } from "./common.js";
+import { Call, connect } from "./transport.js";
 
 export class Live {
   constructor(options) {
@@ -18,38 +19,41 @@ export class Live {
     this.camera = await navigator.mediaDevices.getUserMedia({
       video: { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30 } },
     });
-    const peer = this.peer = new RTCPeerConnection();
-    peer.addTransceiver(this.camera.getVideoTracks()[0], { direction: "sendrecv", streams: [this.camera] });
-    peer.ontrack = ({ track, receiver }) => {
-      // Now rather than smoothly.
-      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-      $("painted").srcObject = new MediaStream([track]);
-      $("painted").play().catch(() => {});
-    };
-    peer.onconnectionstatechange = () => {
-      if (peer.connectionState === "failed") this.fail(new Error("the connection to rtstyle broke off"));
-    };
-    await peer.setLocalDescription(await peer.createOffer());
-    await new Promise((done) => {
-      if (peer.iceGatheringState === "complete") return done();
-      peer.onicegatheringstatechange = () => peer.iceGatheringState === "complete" && done();
-      setTimeout(done, 2000);
-    });
+    await this.join();
+  }
+
+  async join() {
     $("live-empty").hidden = true;
     $("painted").hidden = false;
-    this.note("Loading the style");
-    const sent = this.options();
-    const answer = await ask("/api/live", { method: "POST", body: { sdp: peer.localDescription.sdp, ...sent } });
-    this.id = answer.id;
-    await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    this.note("Connecting");
+    const camera = this.camera;
+    let sent;
+    const link = await connect(camera, () => sent = this.options(), (error) => this.lost(error));
+    if (this.camera !== camera) return link.close();
+    this.link = link;
+    this.id = link.id;
     this.sent = JSON.stringify(sent);
-    const [sender] = peer.getSenders();
-    const parameters = sender.getParameters();
-    for (const encoding of parameters.encodings || []) encoding.maxBitrate = 6e6;
-    await sender.setParameters(parameters).catch(() => {});
+    $("painted").srcObject = link.stream;
+    $("painted").play().catch(() => {});
+    $("live-stats").title = link.title;
     $("live-bar").hidden = $("live-keys").hidden = false;
-    this.timer = setInterval(() => this.look().catch((error) => this.fail(error)), 1000);
+    this.note("Loading the style");
+    this.watch(0);
     this.change();
+  }
+
+  // A call that breaks off is made again the other way; the camera stays on.
+  lost(error) {
+    const link = this.link;
+    if (!(link instanceof Call)) return this.fail(error);
+    this.link = this.id = null;
+    remember("way", "socket");
+    link.close().then(() => this.join()).catch((other) => this.fail(other));
+  }
+
+  watch(pause) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.look().catch((error) => this.id && this.fail(error)), pause);
   }
 
   // What is wanted now; while an answer is awaited only the last wish counts.
@@ -58,12 +62,10 @@ export class Live {
     const wanted = this.options();
     if (JSON.stringify(wanted) === this.sent) return;
     this.changing = true;
-    const before = this.sent ? JSON.parse(this.sent).style : "";
-    if (before !== wanted.style) this.note("Loading the style");
     this.sent = JSON.stringify(wanted);
     try {
       await ask(`/api/live/${this.id}`, { method: "POST", body: wanted });
-      this.note("");
+      this.watch(0);
     } catch (error) {
       say(error.message);
     }
@@ -73,23 +75,18 @@ export class Live {
 
   async look() {
     if (!this.id) return;
+    const link = this.link;
     const found = await ask(`/api/live/${this.id}`);
-    let away = 0;
-    for (const report of (await this.peer?.getStats())?.values() ?? []) {
-      if (report.type === "candidate-pair" && report.nominated) away += 1000 * (report.currentRoundTripTime || 0);
-      if (report.type === "inbound-rtp" && report.jitterBufferEmittedCount) {
-        const [delay, count] = [report.jitterBufferDelay, report.jitterBufferEmittedCount];
-        if (this.buffered && count > this.buffered[1]) away += 1000 * (delay - this.buffered[0]) / (count - this.buffered[1]);
-        this.buffered = [delay, count];
-      }
-    }
+    const delay = await link.delay(found.delay_ms);
+    if (link !== this.link) return;
     const parts = [`${found.fps.toFixed(1)} fps`];
-    if (found.delay_ms !== null) parts.push(`${Math.round(found.delay_ms + away)} ms`);
+    if (delay !== null) parts.push(`${Math.round(delay)} ms`);
     if (found.size) parts.push(found.size.replace("x", "×"), found.backend);
     $("live-stats").textContent = parts.filter(Boolean).join("  ·  ");
     $("live-stats").hidden = false;
     $("live-stats").dataset.style = found.style;
-    this.note(found.trouble || (this.changing ? "Loading the style" : ""));
+    this.note(found.trouble || (found.loading ? "Loading the style" : ""));
+    this.watch(found.loading ? 250 : 1000);
   }
 
   note(text) {
@@ -105,11 +102,10 @@ export class Live {
 
   stop() {
     this.capture.stop();
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     for (const track of this.camera?.getTracks() ?? []) track.stop();
-    this.peer?.close();
-    if (this.id) fetch(`/api/live/${this.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
-    this.id = this.peer = this.camera = this.sent = this.buffered = null;
+    this.link?.close();
+    this.id = this.link = this.camera = this.sent = null;
     $("painted").hidden = true;
     $("painted").srcObject = null;
     $("live-empty").hidden = false;
