@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
-from rtstyle.errors import LimitExceeded, RtstyleError
+from rtstyle.errors import LimitExceeded, RtstyleError, UsageError
 from rtstyle.live import Mixer, Palette
 from rtstyle.styles import StyleSpec
 from rtstyle.types import Pixels
@@ -100,7 +100,7 @@ class Viewer:
         self.wanted = options
         self.asked_at = time.monotonic()
         self._palette = palette
-        palette.add(styles[options.style])
+        palette.add(_spec_of(styles, options.style))
         self._mixer = Mixer(palette, style=options.style)
         # One thread, so that pictures stay in order.
         self._brush = ThreadPoolExecutor(1, thread_name_prefix="live")
@@ -112,14 +112,14 @@ class Viewer:
     def tune(self, options: LiveOptions, styles: Mapping[str, StyleSpec]) -> None:
         """Paint otherwise from now on; a style that is not loaded yet follows when it is."""
         self.asked_at = time.monotonic()
-        before, self.wanted = self.wanted, options
+        # Not at every move of a slider: one that failed would be tried each time.
+        if options.style != self.wanted.style:
+            self._palette.add(_spec_of(styles, options.style))
+            self._mixer.style = options.style
+        self.wanted = options
         self._mixer.strength = options.strength
         self._mixer.keep_colour = options.keep_colour
         self._mixer.split = options.split if options.split > 0 else None
-        # Not at every move of a slider: one that failed would be tried each time.
-        if options.style != before.style:
-            self._palette.add(styles[options.style])
-            self._mixer.style = options.style
 
     def offer(self, frame: object) -> None:
         """Leave a picture to be painted, in whatever form the transport has it."""
@@ -175,6 +175,14 @@ class Viewer:
             await self.transport.close()
         await asyncio.to_thread(self._brush.shutdown)
         self._mixer.close()
+
+
+def _spec_of(styles: Mapping[str, StyleSpec], name: str) -> StyleSpec:
+    try:
+        return styles[name]
+    except KeyError:
+        # Removed since the request was looked at.
+        raise UsageError(f"style {name} is not here any more; choose another") from None
 
 
 class Viewers:

@@ -8,13 +8,14 @@ import json
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rtstyle.errors import BackendError
+from rtstyle.errors import BackendError, UsageError
 from rtstyle.types import DEFAULT_LIMITS, Limits
 
 pytest.importorskip("aiohttp")
@@ -31,11 +32,13 @@ from aiortc import (
 from aiortc.mediastreams import VIDEO_TIME_BASE
 
 from rtstyle.backends import FakeStylizer
+from rtstyle.live import Palette
 from rtstyle.media import WireFrame, frame_of, pixels_of
 from rtstyle.styles import StyleSpec
 from rtstyle.web.peers import checked_offer, quick_to_begin
+from rtstyle.web.schema import LiveOptions
 from rtstyle.web.server import Settings
-from rtstyle.web.viewer import EndedError, Newest
+from rtstyle.web.viewer import EndedError, Newest, Viewer
 from tests.security.test_web import Client, run
 
 JSON = {"Content-Type": "application/json"}
@@ -199,6 +202,16 @@ def test_a_style_is_switched_without_a_gap_and_one_that_fails_leaves_the_old_one
             await peer.close()
 
     run(work, Settings(load=load))
+
+
+def test_a_style_that_was_removed_meanwhile_is_told_and_changes_nothing() -> None:
+    with Palette([], load=negative, keep=1) as palette:
+        style = replace(FakeStylizer().spec, name="mine")
+        viewer = Viewer(palette, LiveOptions("mine"), {"mine": style})
+        with pytest.raises(UsageError, match="gone is not here any more"):
+            viewer.tune(LiveOptions("gone", strength=0.5), {"mine": style})
+        assert viewer.wanted == LiveOptions("mine")
+        asyncio.run(viewer.close())
 
 
 def test_a_camera_that_changes_its_size_stays_painted() -> None:
