@@ -209,7 +209,9 @@ async def _offer(request: web.Request) -> web.Response:
 
 async def _socket(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
-    if hdrs.ORIGIN not in request.headers and not request.app[GATE].knows(request):
+    # A browser sends no Origin where the page asks for the reason of a refusal, by a plain GET.
+    own = request.headers.get("Sec-Fetch-Site") == "same-origin"
+    if hdrs.ORIGIN not in request.headers and not own and not request.app[GATE].knows(request):
         return refuse(403, "a request without an Origin needs the token")
     if unknown := sorted(set(request.query) - {"options"}):
         raise UsageError(f"unknown option {unknown[0][:40]!r}; known is options")
