@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from rtstyle import __version__
 from rtstyle.errors import DiskFull, LimitExceeded, ModelError, UsageError
 from rtstyle.web.gallery import Gallery
-from rtstyle.web.guards import COOKIE, Gate, add_headers, middleware, refuse
+from rtstyle.web.guards import COOKIE, SCRIPTS, Gate, add_headers, middleware, refuse
 from rtstyle.web.jobs import TYPES, Job, Jobs
 from rtstyle.web.peers import answer_call
 from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer, parse_opening
@@ -27,9 +27,7 @@ MAX_BODY_BYTES = 96 * 1024
 
 _PAGE = {
     "/": ("index.html", "text/html"),
-    "/app.js": ("app.js", "text/javascript"),
-    "/live.js": ("live.js", "text/javascript"),
-    "/transport.js": ("transport.js", "text/javascript"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},
     "/style.css": ("style.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
@@ -212,7 +210,9 @@ async def _offer(request: web.Request) -> web.Response:
 
 async def _socket(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
-    if hdrs.ORIGIN not in request.headers and not request.app[GATE].knows(request):
+    # A browser sends no Origin where the page asks for the reason of a refusal, by a plain GET.
+    own = request.headers.get("Sec-Fetch-Site") == "same-origin"
+    if hdrs.ORIGIN not in request.headers and not own and not request.app[GATE].knows(request):
         return refuse(403, "a request without an Origin needs the token")
     if unknown := sorted(set(request.query) - {"options"}):
         raise UsageError(f"unknown option {unknown[0][:40]!r}; known is options")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from rtstyle.errors import ModelError
 from rtstyle.styles import StyleSpec, bundled_styles, user_styles
+from rtstyle.styles.folders import user_cache_folder
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
 from rtstyle.web.jobs import run_child
 from rtstyle.web.spool import Spool
@@ -43,13 +48,19 @@ class Gallery:
         ]
 
     async def picture(self, spec: StyleSpec) -> Path:
-        """The sample scene in a style, a JPEG file; drawn once. Raises ModelError."""
+        """The sample scene in a style, a JPEG file; drawn once and kept in the user's cache.
+
+        Raises ModelError.
+        """
+        data = files("rtstyle.web").joinpath("page", SAMPLE).read_bytes()
+        kept = _kept(spec, data)
+        if kept is not None and _is_whole(kept):
+            return kept
         target = self._spool.folder / f"style-{spec.sha256 or spec.name}.jpg"
         async with self._turn:
             if not target.exists():
                 source = self._spool.folder / SAMPLE
                 if not source.exists():
-                    data = files("rtstyle.web").joinpath("page", SAMPLE).read_bytes()
                     source.write_bytes(data)
                 order = Order(
                     "image",
@@ -66,6 +77,8 @@ class Gallery:
                     said = {"error": f"no process could be started ({error.strerror})"}
                 if not target.exists():
                     raise ModelError(f"{spec.name} cannot be shown: {said.get('error', '')}")
+                if kept is not None:
+                    _keep(target, kept)
         return target
 
     async def close(self) -> None:
@@ -73,3 +86,34 @@ class Gallery:
         if self._drawing is not None:
             self._drawing.cancel()
             await asyncio.gather(self._drawing, return_exceptions=True)
+
+
+def _kept(spec: StyleSpec, sample: bytes) -> Path | None:
+    """Where the picture of a style is kept between servers; None for one without a hash."""
+    if spec.sha256 is None:
+        return None
+    # Neither another net of this name nor another scene is taken for this one.
+    scene = hashlib.sha256(sample).hexdigest()[:16]
+    return user_cache_folder() / "gallery" / f"{spec.sha256}-{scene}.jpg"
+
+
+def _is_whole(picture: Path) -> bool:
+    """Whether a JPEG file is there from its first mark to its last; a power cut may cut it."""
+    try:
+        data = picture.read_bytes()
+    except OSError:
+        return False
+    return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
+
+
+def _keep(made: Path, kept: Path) -> None:
+    """Copy ``made`` to ``kept``, whole or not at all; a cache that cannot be written is no loss."""
+    # Two servers may draw the same picture.
+    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(made, part)
+            os.replace(part, kept)
+        finally:
+            part.unlink(missing_ok=True)

@@ -28,8 +28,20 @@ if sys.platform != "win32":
 
 COOKIE = "rtstyle"
 MAX_HEADER_BYTES = 16 * 1024
+SCRIPTS = (
+    "app",
+    "capture",
+    "common",
+    "controls",
+    "files",
+    "jobs",
+    "live",
+    "styles",
+    "transport",
+)
+"""The modules of the page, which are files beside each other."""
 PUBLIC = frozenset(
-    ("/", "/app.js", "/live.js", "/transport.js", "/style.css", "/icon.svg", "/api/session")
+    ("/", "/style.css", "/icon.svg", "/api/session", *(f"/{name}.js" for name in SCRIPTS))
 )
 """What holds nothing of anyone and so is given without a token."""
 

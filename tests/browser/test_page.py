@@ -1,172 +1,194 @@
-"""The page of ``rtstyle web`` in a real browser, with a camera that plays a clip."""
+"""The page itself: readable, narrow, by keyboard, in both colour schemes."""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import pytest
 
-from tests.clips import make_clip, moving_picture, read_frames, video_pts
+from rtstyle.web.guards import SCRIPTS
+from tests.browser.chromium import drop, probe, until, watched
+from tests.clips import make_clip
 
-CHROMIUM = Path("/usr/bin/chromium")
-ON_CI = os.environ.get("CI") == "true"
-if not ON_CI:
-    pytest.importorskip("playwright")
-    pytest.importorskip("aiortc")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
 
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
-
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists() and not ON_CI, reason="no Chromium here")
-
-PATIENCE = 120.0
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--allow-loopback-in-peer-connection",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-)
+PAGE = Path(__file__).parents[2] / "rtstyle" / "web" / "page"
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "rtstyle.cli.main", "web", "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    with server.stdout:
-        found = re.search(r"http://\S+", server.stdout.readline())
-        assert found is not None
-        yield found.group()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
-
-
-@pytest.fixture(scope="module")
-def page(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    camera = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    with camera.open("wb") as file:
-        for index in range(40):
-            file.write(cv2.imencode(".jpg", moving_picture((320, 180), index))[1].tobytes())
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=[*FLAGS, f"--use-file-for-fake-video-capture={camera}"],
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 860})
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.goto(address)
-        page.wait_for_selector("#gallery button")
-        yield page
-        browser.close()
-    assert troubles == []
-
-
-def until(page: Page, script: str) -> None:
-    """Wait until ``script`` is true in the page, whose policy forbids what playwright does."""
-    deadline = time.monotonic() + PATIENCE
-    while not page.evaluate(script):
-        assert time.monotonic() < deadline, f"{script}\n{page.inner_text('body')}"
-        page.wait_for_timeout(100)
-
-
-AVERAGE = """() => {
-  const video = document.querySelector('#painted'), canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [64, 36];
-  const context = canvas.getContext('2d');
-  context.drawImage(video, 0, 0, 64, 36);
-  return [...context.getImageData(0, 0, 64, 36).data];
-}"""
-
-
-def test_the_camera_comes_back_painted_and_changes_with_the_style(page: Page) -> None:
-    page.click("#tab-live")
-    page.click('[data-style="great-wave"]')
-    page.click("#camera-on")
-    until(page, "document.querySelector('#painted').videoWidth > 0")
-    until(page, "document.querySelector('#live-stats').dataset.style === 'great-wave'")
-    shown = page.evaluate("document.querySelector('#painted').currentTime")
-    until(page, f"document.querySelector('#painted').currentTime > {shown}")
-    page.wait_for_timeout(1500)
-    wave = page.evaluate(AVERAGE)
-    page.click('[data-style="starry-night"]')
-    until(page, "document.querySelector('#live-stats').dataset.style === 'starry-night'")
-    page.wait_for_timeout(1500)
-    night = page.evaluate(AVERAGE)
-    apart = sum(abs(one - other) for one, other in zip(wave, night, strict=True)) / len(wave)
-    assert apart > 8
-    page.click("#camera-off")
-    assert page.is_visible("#camera-on")
-
-
-def test_a_film_is_previewed_painted_and_outlives_a_reload(page: Page, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "my film.mp4", size=(160, 90), frames=20, audio=True)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_contrast(page: Page, scheme: str, tmp_path: Path) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    films = [make_clip(tmp_path / "film.mp4", size=(64, 48), frames=4)]
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture")
+    page.click("#tab-image")
+    drop(page, "#image-drop", bad)
+    until(page, "!!document.querySelector('#image-jobs .failed .error')")
     page.click("#tab-movie")
-    page.set_input_files("#movie-file", str(clip))
+    drop(page, "#movie-drop", *films)
     until(page, "!document.querySelector('#movie-compare').hidden")
     page.click("#movie-start")
-    page.wait_for_selector("#movie-jobs li")
-    page.reload()
-    until(page, "!!document.querySelector('#movie-jobs li.done')")
-    with page.expect_download() as caught:
-        page.click("#movie-jobs a.button")
-    assert caught.value.suggested_filename.startswith("my film-")
-    result = tmp_path / "result.mp4"
-    caught.value.save_as(result)
-    assert video_pts(result) == video_pts(clip)
-    assert any(
-        (abs(one.astype(int) - other) > 12).mean() > 0.1
-        for one, other in zip(read_frames(result), read_frames(clip), strict=True)
+    until(page, "!!document.querySelector('#movie-jobs .done')")
+    # The colours move for a moment.
+    page.emulate_media(
+        color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
     )
-
-
-def test_what_is_no_film_is_refused_in_words(page: Page, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.mp4"
-    bad.write_text("<script>alert(1)</script>")
-    page.click("#tab-movie")
-    if page.is_visible("#movie-other"):
-        page.click("#movie-other")
-    page.set_input_files("#movie-file", str(bad))
-    until(page, "!document.querySelector('#notice').hidden")
-    assert "bad.mp4" in page.inner_text("#notice")
-
-
-def test_a_picture_comes_back_painted(page: Page, tmp_path: Path) -> None:
-    source = tmp_path / "face.png"
-    cv2.imwrite(str(source), moving_picture((120, 80), 1))
-    page.click("#tab-image")
-    page.set_input_files("#image-file", str(source))
-    until(page, "document.querySelector('#image-jobs li.done img')?.naturalWidth === 120")
+    probe(page, "show")
+    seen = set()
+    for tab in ("live", "movie", "image"):
+        page.evaluate(f"document.getElementById('tab-{tab}').click()")
+        found = probe(page, "contrast")
+        seen |= {text for *_, text in found}
+        assert [one for one in found if one[0] < one[1]] == []
+    assert {"Record", "A message", "20.0 fps", "film.mp4", "done", "failed", "Another file"} <= seen
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(dark.removeprefix("rgb(").split(",")[0]) < 100) == (scheme == "dark")
+    for kind in ("movie", "image"):
+        page.evaluate(
+            f"[...document.querySelectorAll('#{kind}-jobs button')].map((one) => one.click())"
+        )
+        until(page, f"!document.querySelector('#{kind}-jobs li')")
 
 
 @pytest.mark.parametrize("tab", ["live", "movie", "image"])
 def test_nothing_is_wider_than_a_narrow_screen(page: Page, tab: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.click(f"#tab-{tab}")
+    probe(page, "show")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.set_viewport_size({"width": 1280, "height": 860})
+    assert probe(page, "small") == []
+
+
+@pytest.mark.parametrize(
+    ("tab", "wanted"),
+    [
+        ("live", ["tab-live", "camera-on", "great-wave", "strength", "colour", "split"]),
+        ("movie", ["tab-movie", "movie-file", "great-wave", "strength"]),
+        ("image", ["tab-image", "image-file", "image-format", "great-wave", "strength"]),
+    ],
+)
+def test_all_is_reached_by_tab_and_shows_it(page: Page, tab: str, wanted: list[str]) -> None:
+    page.click(f"#tab-{tab}")
+    page.focus(".brand")
+    reached = []
+    for _ in range(len(wanted)):
+        page.keyboard.press("Tab")
+        name, style, width = probe(page, "ring")
+        reached.append(name)
+        assert style != "none", name
+        assert width >= 2, name
+    assert reached == wanted
 
 
 def test_tabs_and_styles_go_by_keyboard(page: Page) -> None:
-    page.click("#tab-live")
-    page.keyboard.press("ArrowRight")
-    assert page.get_attribute("#tab-movie", "aria-selected") == "true"
-    before = page.get_attribute('#gallery [aria-checked="true"]', "data-style")
+    def chosen() -> str | None:
+        return page.get_attribute('#gallery [aria-checked="true"]', "data-style")
+
+    page.focus("#tab-live")
+    for key, tab in (("ArrowRight", "movie"), ("End", "image"), ("ArrowRight", "live")):
+        page.keyboard.press(key)
+        assert page.get_attribute(f"#tab-{tab}", "aria-selected") == "true"
+        assert page.is_visible(f"#{tab}")
+        assert page.evaluate("document.activeElement.id") == f"tab-{tab}"
+    styles = page.evaluate(
+        "[...document.querySelectorAll('#gallery button')].map((b) => b.dataset.style)"
+    )
     page.focus('#gallery [aria-checked="true"]')
-    page.keyboard.press("ArrowDown")
-    assert page.get_attribute('#gallery [aria-checked="true"]', "data-style") != before
+    for key, style in (
+        ("ArrowDown", styles[1]),
+        ("ArrowLeft", styles[0]),
+        ("ArrowUp", styles[-1]),
+        ("Home", styles[0]),
+        ("End", styles[-1]),
+    ):
+        page.keyboard.press(key)
+        assert chosen() == style
+        assert page.evaluate("document.activeElement.dataset.style") == style
+    assert page.evaluate("document.querySelectorAll('#gallery [tabindex=\"0\"]').length") == 1
+    # What was chosen is still chosen after a reload.
+    page.click("#tab-movie")
+    page.reload()
+    page.wait_for_selector("#gallery button")
+    until(
+        page,
+        f"document.querySelector('#gallery [aria-checked=true]')?.dataset.style === '{styles[-1]}'",
+    )
+    assert page.is_visible("#movie")
+
+
+def test_controls_have_names(page: Page) -> None:
+    probe(page, "show")
+    assert probe(page, "nameless") == []
+    assert page.get_attribute("html", "lang") == "en"
+
+
+def test_nothing_moves_for_those_who_asked(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    assert probe(page, "moving") == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+def test_many_styles_with_long_names_fit(page: Page, width: int) -> None:
+    picture = (PAGE / "sample.jpg").read_bytes()
+    styles = [
+        {"name": f"mine-{index}", "title": "A style " + "of mine " * (index % 9), "licence": "MIT"}
+        for index in range(25)
+    ]
+
+    def about(route: Route) -> None:
+        said = {"version": "1", "styles": styles, "max_upload_bytes": 1000}
+        route.fulfill(body=json.dumps(said), content_type="application/json")
+
+    page.route("**/api/about", about)
+    page.route("**/picture", lambda route: route.fulfill(body=picture, content_type="image/jpeg"))
+    page.set_viewport_size({"width": width, "height": 860})
+    page.reload()
+    until(page, "document.querySelectorAll('#gallery button').length === 25")
+    until(page, "document.querySelector('#gallery img').naturalWidth > 0")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # None lies over another, and titles stand beneath their pictures.
+    assert probe(page, "tidy")
+    if width >= 1280:
+        strength = page.locator("#strength").bounding_box()
+        assert strength is not None
+        assert strength["y"] + strength["height"] < 860
+    # The last is brought into sight when it is chosen by keyboard.
+    page.focus('#gallery [aria-checked="true"]')
+    page.keyboard.press("End")
+    assert probe(page, "in_sight")
+
+
+def test_a_file_that_is_too_large_is_not_sent(page: Page, tmp_path: Path) -> None:
+    styles = [{"name": "great-wave", "title": "The Great Wave", "licence": "MIT"}]
+    said = {"version": "1", "styles": styles, "max_upload_bytes": 100}
+    page.route(
+        "**/api/about",
+        lambda route: route.fulfill(body=json.dumps(said), content_type="application/json"),
+    )
+    page.reload()
+    until(page, "document.querySelectorAll('#gallery button').length === 1")
+    clip = make_clip(tmp_path / "large.mp4", size=(64, 48), frames=4)
+    drop(page, "body", clip)
+    until(page, "!document.querySelector('#notice').hidden")
+    assert "large.mp4 is too large" in page.inner_text("#notice")
+    assert page.is_visible("#movie-drop")
+
+
+def test_it_works_where_the_browser_keeps_nothing(browser: Browser, address: str) -> None:
+    script = (
+        "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name,"
+        " { get() { throw new DOMException('forbidden', 'SecurityError'); } });"
+    )
+    with watched(browser, address, script=script) as found:
+        page = found.page
+        page.click("#tab-image")
+        page.click('#gallery [data-style="starry-night"]')
+        assert page.get_attribute('#gallery [aria-checked="true"]', "data-style") == "starry-night"
+
+
+def test_every_part_of_the_page_is_served_and_no_more() -> None:
+    """A module that is not listed would be missing; one that is not there would be a 500."""
+    assert {path.stem for path in PAGE.glob("*.js")} == set(SCRIPTS)

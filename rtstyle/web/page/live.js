@@ -1,25 +1,14 @@
 // The camera: to the server and painted back. How its pictures get there is in transport.js.
-import { ask, say } from "./app.js";
+import { Capture } from "./capture.js";
+import { $, ask, remember, say } from "./common.js";
 import { Call, connect } from "./transport.js";
-
-const $ = (id) => document.getElementById(id);
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-}
-const stamp = () => new Date().toISOString().slice(0, 19).replaceAll(":", "-");
 
 export class Live {
   constructor(options) {
     this.options = options;
     $("camera-on").addEventListener("click", () => this.start().catch((error) => this.fail(error)));
     $("camera-off").addEventListener("click", () => this.stop());
-    $("snapshot").addEventListener("click", () => this.snapshot());
-    $("record").addEventListener("click", () => this.record());
+    this.capture = new Capture($("painted"));
     window.addEventListener("pagehide", () => this.stop());
   }
 
@@ -47,7 +36,7 @@ export class Live {
     $("painted").srcObject = link.stream;
     $("painted").play().catch(() => {});
     $("live-stats").title = link.title;
-    $("live-bar").hidden = false;
+    $("live-bar").hidden = $("live-keys").hidden = false;
     this.note("Loading the style");
     this.watch(0);
     this.change();
@@ -58,7 +47,7 @@ export class Live {
     const link = this.link;
     if (!(link instanceof Call)) return this.fail(error);
     this.link = this.id = null;
-    sessionStorage.setItem("way", "socket");
+    remember("way", "socket");
     link.close().then(() => this.join()).catch((other) => this.fail(other));
   }
 
@@ -107,37 +96,12 @@ export class Live {
 
   fail(error) {
     this.stop();
-    const known = { NotAllowedError: "the browser was not allowed to use the camera", NotFoundError: "there is no camera here", NotReadableError: "another program holds the camera" };
+    const known = { NotAllowedError: "the browser was not allowed to use the camera; allow it beside the address, then try again", NotFoundError: "there is no camera here", NotReadableError: "another program holds the camera" };
     say(known[error.name] || error.message);
   }
 
-  snapshot() {
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [$("painted").videoWidth, $("painted").videoHeight];
-    canvas.getContext("2d").drawImage($("painted"), 0, 0);
-    canvas.toBlob((blob) => blob && save(blob, `rtstyle-${stamp()}.png`));
-  }
-
-  record() {
-    if (this.recorder) return this.recorder.stop();
-    const kinds = ["video/webm;codecs=vp9", "video/webm", "video/mp4"].filter((kind) => MediaRecorder.isTypeSupported(kind));
-    const recorder = this.recorder = new MediaRecorder($("painted").srcObject, { mimeType: kinds[0], videoBitsPerSecond: 8e6 });
-    const parts = [];
-    recorder.ondataavailable = (event) => parts.push(event.data);
-    recorder.onstop = () => {
-      this.recorder = null;
-      $("record").setAttribute("aria-pressed", false);
-      $("record").textContent = "Record";
-      const kind = recorder.mimeType.split(";")[0];
-      save(new Blob(parts, { type: kind }), `rtstyle-${stamp()}.${kind.split("/")[1]}`);
-    };
-    recorder.start(1000);
-    $("record").setAttribute("aria-pressed", true);
-    $("record").textContent = "Stop recording";
-  }
-
   stop() {
-    this.recorder?.stop();
+    this.capture.stop();
     clearTimeout(this.timer);
     for (const track of this.camera?.getTracks() ?? []) track.stop();
     this.link?.close();
@@ -146,7 +110,7 @@ export class Live {
     $("painted").srcObject = null;
     $("live-empty").hidden = false;
     $("live-stats").hidden = true;
-    $("live-bar").hidden = true;
+    $("live-bar").hidden = $("live-keys").hidden = true;
     $("camera-on").disabled = false;
     this.note("");
   }

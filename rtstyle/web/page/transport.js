@@ -1,6 +1,6 @@
 // The two ways of the camera's pictures to rtstyle and back: WebRTC, and a WebSocket where that does
 // not connect (without a network, or where it is switched off).
-import { ask } from "./app.js";
+import { ask, recall, remember } from "./common.js";
 
 const CONNECT_MS = 4000;
 const MOST_ON_THEIR_WAY = 2;
@@ -13,7 +13,7 @@ const BROKEN = "the connection to rtstyle broke off";
 // The first way that works. `lost` is told when it breaks off. Each way has the server's `id`, a
 // `stream` to show, `delay(server's)` in milliseconds, a `title`, and `close()`.
 export async function connect(camera, options, lost) {
-  if (window.RTCPeerConnection && sessionStorage.getItem("way") !== "socket") {
+  if (window.RTCPeerConnection && recall("way", "") !== "socket") {
     const call = new Call(lost);
     try {
       await call.open(camera, options());
@@ -30,7 +30,7 @@ export async function connect(camera, options, lost) {
     socket.close();
     throw error;
   }
-  sessionStorage.setItem("way", "socket");
+  remember("way", "socket");
   return socket;
 }
 
