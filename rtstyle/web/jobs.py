@@ -99,7 +99,7 @@ class Job:
 
 
 class Jobs:
-    """All conversions of a server; ``running`` of them at a time."""
+    """All conversions of a server; ``running`` films and as many pictures at a time."""
 
     def __init__(
         self,
@@ -111,7 +111,8 @@ class Jobs:
     ) -> None:
         self._backend = backend
         self._spool = spool
-        self._slots = asyncio.Semaphore(running)
+        # A picture is done in seconds and does not wait for a film of hours.
+        self._slots = {kind: asyncio.Semaphore(running) for kind in ("video", "image")}
         self._bounds = bounds
         self._tasks: set[asyncio.Task[None]] = set()
         self.all: dict[str, Job] = {}
@@ -206,7 +207,7 @@ class Jobs:
 
     async def _run(self, job: Job) -> None:
         # A preview is waited for, and short: it does not queue behind a film.
-        slot = contextlib.nullcontext() if job.options.kind == "preview" else self._slots
+        slot = self._slots.get(job.options.kind) or contextlib.nullcontext()
         async with slot:
             if job.state != "queued" or job.id not in self.all:
                 return

@@ -208,7 +208,7 @@ class Viewers:
         # One that leaves still holds its thread and its connection.
         if self._closed or len(self) >= self._most:
             raise TooManyViewersError(
-                f"{self._most} cameras are on already; close one and try again"
+                f"no room: {self._most} at a time are served; close a camera and try again"
             )
 
     def enter(self, options: LiveOptions) -> Viewer:

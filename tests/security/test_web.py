@@ -377,6 +377,20 @@ def test_a_film_is_cancelled_resumed_and_removed(tmp_path: Path) -> None:
     run(work)
 
 
+def test_a_picture_does_not_wait_for_a_film(tmp_path: Path) -> None:
+    film = make_clip(tmp_path / "clip.mp4", size=(640, 360), frames=1500).read_bytes()
+
+    async def work(client: Client) -> None:
+        long = await started(client, film, "long.mp4", kind="video")
+        other = await started(client, film, "next.mp4", kind="video")
+        picture = await started(client, png_picture(), "p.png")
+        assert (await finished(client, picture))["state"] == "done"
+        states = {job["id"]: job["state"] for job in (await client.ask("/api/jobs"))[1]["jobs"]}
+        assert (states[long], states[other]) == ("running", "queued")
+
+    run(work)
+
+
 def test_silent_clients_are_let_go_and_others_served() -> None:
     async def work(client: Client) -> None:
         with socket.create_connection(("127.0.0.1", client.address.port)) as slow:

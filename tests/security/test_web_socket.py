@@ -121,7 +121,7 @@ def test_it_counts_as_a_camera_and_frees_its_place() -> None:
             params={"options": json.dumps(STYLE)},
             headers={"Origin": client.url},
         )
-        assert (status, "cameras are on" in said["error"]) == (503, True)
+        assert (status, "no room" in said["error"]) == (503, True)
         assert headers["Retry-After"]
         await socket.close()
         while (await client.ask(f"/api/live/{identifier}"))[0] == 200:

@@ -21,7 +21,8 @@ function share(job) {
 }
 function describe(job) {
   const now = job.progress;
-  const parts = [titles[job.style] || job.style, percent(job.strength)];
+  const parts = [titles[job.style] || job.style];
+  if (job.strength < 1) parts.push(`${percent(job.strength)} strong`);
   if (job.state === "done") {
     if (job.report.frames) parts.push(`${job.report.frames} frames`);
     parts.push(amount(job.bytes));
