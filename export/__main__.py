@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.export import PackCard
 from rtstyle.pipeline import calibrate_pack
 from rtstyle.styles import load_pack
@@ -153,7 +154,7 @@ def main() -> None:
             overwrite=True,
         )
         print(f"{spec.file.parent}: {parity}")
-        print(f"int8: {calibrate_pack(spec, runs[-1].photos).psnr_int8_db} dB")
+        calibrate_exported(spec, runs[-1].photos)
 
 
 if __name__ == "__main__":

@@ -305,7 +305,7 @@ def test_a_tab_that_is_closed_gives_its_camera_back(browser: Browser, home: Path
         turn_on(first.page)
         second.page.click("#camera-on")
         until(second.page, "!document.querySelector('#notice').hidden")
-        assert "already" in second.page.inner_text("#notice"), second.page.inner_text("#notice")
+        assert "no room" in second.page.inner_text("#notice"), second.page.inner_text("#notice")
         first.page.close()
         for _ in range(TRIES):
             if second.page.is_enabled("#camera-on"):

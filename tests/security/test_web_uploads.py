@@ -489,8 +489,8 @@ def test_a_file_that_may_not_grow_is_a_full_disk_and_not_the_end(tmp_path: Path)
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")
 def test_half_open_connections_do_not_stop_others(tmp_path: Path) -> None:
     """More of them than the process may have files open."""
-    with contextlib.ExitStack() as stack, real_server(tmp_path, RLIMIT_NOFILE=170) as (port, _):
-        for _ in range(200):
+    with contextlib.ExitStack() as stack, real_server(tmp_path, RLIMIT_NOFILE=250) as (port, _):
+        for _ in range(300):
             one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             one.sendall(b"POST /api/uploads HTTP/1.1\r\nHost:")
         for _ in range(3):
