@@ -182,18 +182,36 @@ class Call:
 
 
 class PaintedTrack(VideoStreamTrack):
-    """What goes back: the newest picture, painted, whenever the sender is ready for one."""
+    """What goes back: the newest picture, painted. While the sender encodes one, the next is
+    painted already; they would else wait for each other."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
+        self._next: asyncio.Task[WireFrame | None] | None = None
 
     async def recv(self) -> WireFrame:
         """The next picture; raises MediaStreamError after the end."""
+        painted = await (self._next or self._begin())
+        if painted is None:
+            raise MediaStreamError
+        self._next = self._begin()
+        return painted
+
+    def stop(self) -> None:
+        """No more pictures; calling it twice is allowed."""
+        super().stop()
+        if self._next is not None:
+            self._next.cancel()
+
+    def _begin(self) -> asyncio.Task[WireFrame | None]:
+        return asyncio.create_task(self._newest())
+
+    async def _newest(self) -> WireFrame | None:
         try:
             return await self._viewer.painted(self._paint)
         except EndedError:
-            raise MediaStreamError from None
+            return None
 
     def _paint(self, frame: WireFrame) -> WireFrame:
         pixels = self._viewer.process(pixels_of(frame, most=MOST_PIXELS))
