@@ -135,6 +135,8 @@ def _work(order: Order, teller: _Teller) -> dict[str, object]:
             backend=order.backend,
             audio=order.audio,
             resume=order.resume,
+            # A stop may come when the film has just got its name.
+            overwrite=order.resume,
             keep_partial=False,
             progress=teller.progress("progress"),
             checking=teller.progress("checking"),

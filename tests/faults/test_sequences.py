@@ -177,7 +177,7 @@ def test_pictures_placed_in_part_are_known_for_not_whole(tmp_path: Path, clip: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_leaves_nothing_under_the_names(tmp_path: Path, number: int) -> None:
     pack = make_pack(tmp_path / "negative", name="negative")
-    clip = make_clip(tmp_path / "in.mp4", frames=400, size=(320, 240))
+    clip = make_clip(tmp_path / "in.mp4", frames=1500, size=(320, 240))
     script = "import sys; from rtstyle.cli.main import main; sys.exit(main())"
     output = tmp_path / "o" / "%06d.png"
     process = subprocess.Popen(
@@ -206,7 +206,7 @@ def test_a_signal_leaves_nothing_under_the_names(tmp_path: Path, number: int) ->
     with SequenceFile(kept / "timestamps.txt") as source:
         frames = list(source)
         assert source.health.decode_failures == 0
-    assert 5 <= len(frames) < 400
+    assert 5 <= len(frames) < 1500
     assert len(names(kept)) == len(frames) + 1
     inverted = 255 - moving_picture((320, 240), 4).astype(int)
     assert abs(frames[4].pixels - inverted).mean() < 6

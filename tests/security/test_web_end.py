@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ pytest.importorskip("aiortc")
 
 import aiohttp
 
+from rtstyle.web.child import Order
+from rtstyle.web.jobs import run_child
 from rtstyle.web.server import Address
 from rtstyle.web.spool import PREFIX
 from tests.clips import make_clip
@@ -103,3 +106,14 @@ def test_with_cameras_on_and_a_film_in_work_it_ends_and_leaves_nothing(
 ) -> None:
     code, _ = serve_and_end(number, tmp_path)
     assert code == 0
+
+
+def test_a_film_stopped_when_it_was_just_done_is_resumed(tmp_path: Path) -> None:
+    """It has its name already, which must not be in its own way."""
+    film = make_clip(tmp_path / "film.mp4", size=(64, 48), frames=6)
+    target = tmp_path / "made.mkv"
+    order = Order("video", str(film), str(target), "great-wave", strength=0.0)
+    assert asyncio.run(run_child(order))["word"] == "done"
+    again = asyncio.run(run_child(replace(order, resume=True)))
+    assert again["word"] == "done", again
+    assert again["frames"] == 6
