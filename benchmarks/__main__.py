@@ -44,14 +44,17 @@ def benchmarks() -> None:
     """Measure rtstyle on this machine."""
 
 
+_RECORD = click.option(
+    "--record",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write a JSON record of the run into this folder.",
+)
+
+
 def _shared(command: F) -> F:
     for option in (
-        click.option(
-            "--record",
-            metavar="DIR",
-            type=click.Path(path_type=Path),
-            help="Write a JSON record of the run into this folder.",
-        ),
+        _RECORD,
         click.option(
             "--style",
             metavar="NAME|PACKDIR",
@@ -159,12 +162,7 @@ def memory(*, style: str | None, frames: tuple[int, int], size: Size, record: Pa
     help="How long each is run once it is warm.",
 )
 @click.option("--rehearse", is_flag=True, help="Run what runs on the processor too.")
-@click.option(
-    "--record",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Write a JSON record of the run into this folder.",
-)
+@_RECORD
 def gpu(
     *,
     styles: tuple[str, ...],
@@ -215,12 +213,7 @@ def gpu(
 @click.option(
     "--browser/--no-browser", default=True, help="Also measure the page in Debian's Chromium."
 )
-@click.option(
-    "--record",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Write a JSON record of the run into this folder.",
-)
+@_RECORD
 def live(
     *,
     styles: tuple[str, ...],

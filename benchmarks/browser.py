@@ -16,12 +16,13 @@ from typing import Any
 
 import cv2
 
+from benchmarks.record import percentile
 from benchmarks.timecode import BITS, MODULUS, SPLIT, STRIP, stamp
 from rtstyle.errors import BackendError
 from rtstyle.types import Pixels, Size
 
 CHROMIUM = "/usr/bin/chromium"
-_FLAGS = (
+FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -154,7 +155,7 @@ def _watch(address: str, style: str, camera: Path, seconds: float) -> tuple[dict
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*_FLAGS, f"--use-file-for-fake-video-capture={camera}"]
+            executable_path=CHROMIUM, args=[*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
         )
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.add_init_script(_KEEP_CAMERA)
@@ -208,12 +209,11 @@ def summarise_page(
         raise BackendError("the browser showed too few numbers to measure anything")
     span = (shown[-1][1] - shown[0][1]) / 1e3
     length = (captured[-1][1] - captured[0][1]) / 1e3
-    ordered = sorted(delays)
     return Page(
         fps_in=(len(captured) - 1) / length,
         fps_out=len(delays) / span,
         delay_p50=statistics.median(delays),
-        delay_p95=ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))],
+        delay_p95=percentile(delays, 0.95),
         unread=sum(number is None for number, _ in (*captured, *shown)),
         said=said,
     )

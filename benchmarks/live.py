@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.browser import watch_browser
-from benchmarks.record import heading, table, write_record
+from benchmarks.record import heading, percentile, table, write_record
 from benchmarks.timecode import MODULUS, SPLIT, number_on, stamp
 from rtstyle.backends import FakeStylizer, Stylizer
 from rtstyle.cli.sample import Scene
@@ -229,11 +229,6 @@ def _sight(
         memory=memory,
         longest_gap=1e3 * max(eye.gaps),
     )
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` (0..1) of ``values`` do not exceed."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def resident_mebibytes() -> int | None:

@@ -77,6 +77,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [line(header), f"| {' | '.join(rule)} |", *(line(row) for row in rows)]
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` (0..1) of ``values`` do not exceed."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
 def write_record(folder: Path, name: str, command: str, figures: dict[str, Any]) -> Path:
     """Write one run as ``<name>-<time>.json`` into ``folder`` and return the file."""
     folder.mkdir(parents=True, exist_ok=True)

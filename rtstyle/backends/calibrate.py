@@ -46,11 +46,12 @@ def calibrate(spec: StyleSpec, pictures: Sequence[Pixels]) -> Calibration:
     measured = [one for place, one in enumerate(fitted) if place % _CHECKED]
     if not measured:
         raise ValueError("calibrating needs at least two pictures")
+    model = read_model(spec)
     # Opened first: it says what is wrong where OpenVINO or the graph is not there.
     with OpenVinoStylizer(spec, precision="fp32") as exact:
         wanted = [exact(picture[None])[0] for picture in checked]
-        ranges = measure_activations(read_model(spec), measured)
-        if share_of_ends(read_model(spec), spec.size_rule.fit(_COUNTED)) < _CHEAP_ENDS:
+        ranges = measure_activations(model, measured)
+        if share_of_ends(model, spec.size_rule.fit(_COUNTED)) < _CHEAP_ENDS:
             ranges = dict(list(ranges.items())[1:-1]) or ranges
     activations = {name: (_rounded(low), _rounded(high)) for name, (low, high) in ranges.items()}
     worst = _worst(spec, activations, checked, wanted)

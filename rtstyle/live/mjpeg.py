@@ -13,13 +13,13 @@ import time
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from rtstyle.errors import OutputError, OutputNotWritable
 from rtstyle.live.place import Place
+from rtstyle.media import jpeg_of
 from rtstyle.pipeline import Background
-from rtstyle.types import Frame, Pixels
+from rtstyle.types import Frame
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -241,7 +241,7 @@ class MjpegServer:
         if newest is None:
             return None
         if self._part is None or self._part[0] is not newest:
-            jpeg = _jpeg(np.asarray(newest.pixels, np.uint8))
+            jpeg = jpeg_of(np.asarray(newest.pixels, np.uint8), quality=_QUALITY)
             self.encoded += 1
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
             self._part = newest, head + jpeg + f"\r\n--{_BOUNDARY}\r\n".encode()
@@ -293,11 +293,3 @@ def _listen(place: Place) -> socket.socket:
         f"cannot listen on {place.host} port {place.port} ({reason}); take another port, or "
         "--output mjpeg for one that is free"
     )
-
-
-def _jpeg(pixels: Pixels) -> bytes:
-    picture = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise RuntimeError("OpenCV did not encode a JPEG")
-    return data.tobytes()

@@ -73,8 +73,10 @@ def pixels_of_jpeg(data: bytes, *, most: int) -> Pixels:
     return pixels
 
 
-def jpeg_of(pixels: Pixels) -> bytes:
-    """uint8 ``(H, W, 3)`` RGB as a JPEG."""
+def jpeg_of(pixels: Pixels, *, quality: int = _JPEG_QUALITY) -> bytes:
+    """uint8 ``(H, W, 3)`` RGB as a JPEG of ``quality`` 0..100."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RuntimeError("OpenCV did not encode a JPEG")
     return data.tobytes()

@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import IO
 
 from rtstyle.errors import DiskFull, InputError, LimitExceeded
-from rtstyle.media import VIDEO_ENDINGS, is_disk_full
+from rtstyle.media import PICTURE_ENDINGS, VIDEO_ENDINGS, is_disk_full
 from rtstyle.web.guards import IDLE_SECONDS
 
 if sys.platform != "win32":
     import fcntl
 
 PREFIX = "rtstyle-web-"
-PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _LOCK = "lock"
 _NAME_LENGTH = 120
 _SPARE_BYTES = 64 * 2**20

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import cv2
 import numpy as np
 
+from benchmarks.browser import FLAGS
 from rtstyle.types import Pixels
 
 if TYPE_CHECKING:
@@ -26,17 +27,6 @@ CHROMIUM = Path("/usr/bin/chromium")
 ON_CI = os.environ.get("CI") == "true"
 _PROBES = Path(__file__).parent / "probes"
 PATIENCE = 120.0
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--allow-loopback-in-peer-connection",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)
 
 
 def launch(playwright: Playwright, camera: Path | None = None, *, allowed: bool = True) -> Browser:

@@ -117,7 +117,8 @@ def test_the_camera_is_painted_and_recorded_over_a_websocket(page: Page, tmp_pat
 OFFLINE = """
 import re, signal, subprocess, sys
 from playwright.sync_api import sync_playwright
-from tests.browser.chromium import CHROMIUM, FLAGS, until
+from benchmarks.browser import FLAGS
+from tests.browser.chromium import CHROMIUM, until
 server = subprocess.Popen(
     [sys.executable, "-m", "rtstyle.cli.main", "web", "--port", "0"],
     stdout=subprocess.PIPE,
