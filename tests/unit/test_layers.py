@@ -13,6 +13,7 @@ TORCH = ("nets", "export", "train", "importers")
 FLOOR = {
     "errors": 0,
     "types": 0,
+    "files": 0,
     "runtimes": 0,
     "media": 1,
     "styles": 1,
