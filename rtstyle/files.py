@@ -253,7 +253,12 @@ class Protected:
     """Files that a run reads, and therefore never writes, renames or removes."""
 
     def __init__(self, paths: Iterable[Path] = ()) -> None:
-        self._ids = {found for path in paths if (found := file_id(path)) is not None}
+        self._ids: set[FileId] = set()
+        self.add(*paths)
+
+    def add(self, *paths: Path) -> None:
+        """Protect these too, where they exist."""
+        self._ids.update(found for path in paths if (found := file_id(path)) is not None)
 
     def __contains__(self, path: Path) -> bool:
         """Whether ``path`` itself or the file that it leads to is one of them."""

@@ -12,7 +12,7 @@ from rtstyle.live.mjpeg import MjpegServer
 from rtstyle.live.palette import Load, Palette
 from rtstyle.live.place import Place, parse_place
 from rtstyle.live.sender import Sender, Tell
-from rtstyle.live.sinks import Beside, LiveSink, Nowhere, Recorder, keep_leftover, record_to
+from rtstyle.live.sinks import Beside, LiveSink, Nowhere, Recorder, record_to
 from rtstyle.live.slot import Slot
 from rtstyle.live.virtual import (
     OrElse,
@@ -45,7 +45,6 @@ __all__ = [
     "VirtualCamera",
     "Window",
     "free_name",
-    "keep_leftover",
     "open_virtual_camera",
     "parse_place",
     "record_to",

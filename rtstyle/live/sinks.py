@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -16,13 +15,11 @@ from rtstyle.media import (
     Broadcast,
     EncodeOptions,
     FrameSink,
-    PartFile,
     VideoWriter,
     is_url,
     letterbox,
     without_password,
 )
-from rtstyle.media.output import partial_names
 from rtstyle.pipeline import Background
 from rtstyle.types import Colour, Frame, Size, VideoInfo
 
@@ -130,7 +127,7 @@ class Recorder:
                     continue
                 if frame is None:
                     if self._sink is not None:
-                        self._sink.finish()
+                        self.notes.extend(self._sink.finish().notes)
                     return
                 self._write(frame)
         except BaseException:
@@ -194,8 +191,6 @@ def record_to(
             codec="live",
         )
         options = EncodeOptions(codec=codec, audio="none", subtitles="none")
-        if (kept := keep_leftover(Path(target))) is not None:
-            notes.append(f"what an earlier run left unfinished was kept as {kept.name}")
         return VideoWriter(
             Path(target),
             info,
@@ -204,28 +199,7 @@ def record_to(
             muxer_options=_CRASH_PROOF if Path(target).suffix.lower() == ".mkv" else None,
         )
 
-    recorder = Recorder(open_file, name=Path(target).name, rate=rate)
-    # Not the recorder itself, which holds what opens its file: that ring would keep the codec.
-    notes = recorder.notes
-    return recorder
-
-
-def keep_leftover(output: Path) -> Path | None:
-    """Give the ``.part`` of a recording that was killed a name that is free,
-    ``<stem>.partial<ext>``, since the next recording would begin in it; None where there is none.
-
-    Raises OutputError where another run writes it.
-    """
-    part = Path(os.path.realpath(output))
-    part = part.with_name(part.name + ".part")
-    try:
-        if part.stat().st_size == 0:
-            return None
-    except OSError:
-        return None
-    kept = next(name for name in partial_names(output) if not os.path.lexists(name))
-    PartFile(output, overwrite=False, rescue=kept).remove()
-    return kept
+    return Recorder(open_file, name=Path(target).name, rate=rate)
 
 
 class Recording(LiveSink, Protocol):

@@ -26,17 +26,12 @@ from rtstyle.media.hdr import HDR_MODES
 from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.mark import Mark
 from rtstyle.media.numbered import PICTURE_ENDINGS, is_picture, numbered_name, only_sequence
-from rtstyle.media.output import PartFile, check_container, check_output, is_disk_full, muxer_of
+from rtstyle.media.output import check_container, check_output, muxer_of
+from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.pictures import choose_encoder, stored_otherwise
-from rtstyle.media.segment import (
-    SegmentFacts,
-    SegmentFile,
-    SegmentJoiner,
-    SegmentWriter,
-    find_pictures,
-    is_whole,
-)
+from rtstyle.media.segment import SegmentJoiner, SegmentWriter
+from rtstyle.media.segment_file import SegmentFacts, SegmentFile, find_pictures, is_whole
 from rtstyle.media.sequence import SequenceFile, is_sequence
 from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter
 from rtstyle.media.sink import FrameSink
@@ -95,7 +90,6 @@ __all__ = [
     "find_videos",
     "frame_of",
     "hardware_encoders",
-    "is_disk_full",
     "is_picture",
     "is_sequence",
     "is_url",

@@ -14,10 +14,12 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError
+from rtstyle.files import Protected
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.companions import Companions
 from rtstyle.media.film import FilmFile, tick_of
-from rtstyle.media.output import PartFile, check_output, muxer_of
+from rtstyle.media.output import check_output, muxer_of
+from rtstyle.media.part_file import PartFile
 from rtstyle.media.pictures import add_pictures, mend_order, stored_otherwise
 from rtstyle.types import Frame, SinkReport, VideoInfo
 
@@ -107,8 +109,9 @@ class PictureEncoder:
 class VideoWriter:
     """Encodes frames into a file that gets its name only when it is whole.
 
-    Implements FrameSink. Writes ``<name>.part`` beside the output; ``finish`` checks it and renames
-    it, ``abort`` (or leaving by an exception) removes it. Only where the disk is full is it kept.
+    Implements FrameSink. Writes ``<name>.<random>.part`` beside the output; ``finish`` checks it
+    and renames it, ``abort`` (or leaving by an exception) removes it. Only where the disk is full
+    is it kept.
     """
 
     def __init__(
@@ -139,7 +142,9 @@ class VideoWriter:
         self._count = 0
         self._first = 0
         self._length = 0
-        part = PartFile(output, overwrite=overwrite)
+        part = PartFile(
+            output, overwrite=overwrite, protected=Protected([] if source is None else [source])
+        )
         self._film = FilmFile(
             output,
             info,
@@ -197,8 +202,8 @@ class VideoWriter:
         """Keep what was written so far as ``<stem>.partial<ext>``, its sound ending with its
         pictures; the output's own name stays as it was.
 
-        Where that name is taken, a number is added; with ``overwrite`` it is replaced. None, and
-        no file, where nothing was written. Raises OutputError and DiskFull as ``finish`` does.
+        Where that name is taken, a number is added. None, and no file, where nothing was written.
+        Raises OutputError and DiskFull as ``finish`` does.
         """
         self._film.container  # noqa: B018 - refuses a second end
         if self._count == 0:

@@ -14,10 +14,12 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rtstyle.errors import DiskFull, OutputError
+from rtstyle.files import is_disk_full
 from rtstyle.media.acceptance import Verdict
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.companions import Companions, SourceCompanions
-from rtstyle.media.output import PartFile, is_disk_full, muxer_of
+from rtstyle.media.output import muxer_of
+from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.pictures import add_pictures, shape_pixels
 from rtstyle.media.streams import literal_url
@@ -84,11 +86,17 @@ class FilmFile:
         self.notes: list[str] = []
         self.losses: tuple[str, ...] = ()
         """What of the source is not in the finished film as it should be."""
+        self.refused = False
+        """Whether it was written whole, but does not hold what its source does."""
         self._output, self._info, self._options = output, info, options
         self._source, self._start = source, start
         self._first = 0
         self._ends = Fraction(0)
         self._part = part
+        self.notes.extend(
+            f"what an earlier run left unfinished is kept as {path.name}"
+            for path in part.left_by_others
+        )
         self._keep_unfinished = keep_unfinished
         self._extent, self._index_first = extent, index_first
         self._muxer_options = dict(muxer_options or {})
@@ -200,8 +208,9 @@ class FilmFile:
 
     def _heed(self, verdict: Verdict) -> None:
         if not verdict.passed:
+            self.refused = True
             self._part.keep()
-            raise OutputError(verdict.refusal(self._output.name, self._part.path.name))
+            raise OutputError(verdict.refusal(self._output.name, self._part.shown))
         self.losses = verdict.losses
         self.notes.extend(verdict.sentences)
 
@@ -214,12 +223,10 @@ class FilmFile:
         return self._report(self._output, frames, size)
 
     def place_partial(self, frames: int) -> SinkReport:
-        """Put it under ``<stem>.partial<ext>``; the output's own name stays as it was.
-
-        Where that name is taken, a number is added; with ``overwrite`` it is replaced.
-        """
+        """Put it under ``<stem>.partial<ext>``, or with a number where that name is taken; the
+        output's own name stays as it was."""
         try:
-            path, size = self._part.place_partial(self._source)
+            path, size = self._part.place_partial()
         except OSError as error:
             raise self.failed(error) from error
         if not self._output.is_symlink():
@@ -251,7 +258,7 @@ class FilmFile:
         elif not self._part.precious:
             self._part.remove()
         if full:
-            found = f" (what was written is kept as {self._part.path.name})" if kept else ""
+            found = f" (what was written is kept as {self._part.shown})" if kept else ""
             return DiskFull(
                 f"{self._output.name}: no room left in {str(self._output.absolute().parent)!r}; "
                 f"free some space and run again{found}"
@@ -286,7 +293,10 @@ class FilmFile:
                 options["moov_size"] = str(self._index_room(*self._extent))
             elif self._index_first:
                 options["movflags"] = "+faststart"
-        return av.open(literal_url(self._part.path), "w", format=muxer, container_options=options)
+        else:
+            # Matroska's identifiers are random otherwise: two runs, two files.
+            options["fflags"] = "+bitexact"
+        return av.open(literal_url(self._part.url), "w", format=muxer, container_options=options)
 
     def _index_room(self, frames: int, seconds: Fraction) -> int:
         """Bytes that the index will hardly exceed; what is too much stays empty."""

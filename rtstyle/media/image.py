@@ -20,8 +20,9 @@ from rtstyle.errors import (
     OutputExists,
     OutputNotWritable,
 )
+from rtstyle.files import is_disk_full
 from rtstyle.media.header import is_whole, may_be_transparent, picture_size
-from rtstyle.media.output import check_destination, is_disk_full
+from rtstyle.media.output import check_destination
 from rtstyle.media.streams import check_readable
 from rtstyle.types import DEFAULT_LIMITS, Limits, Pixels, Size
 

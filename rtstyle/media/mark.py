@@ -17,6 +17,9 @@ TAIL = 3
 another time."""
 
 
+_LARGEST = 2**63 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A place between two frames of a source."""
@@ -48,14 +51,14 @@ class Mark:
     def from_json(cls, value: Mapping[str, Any]) -> Mark:
         """Raises KeyError, TypeError and ValueError for what to_json did not make."""
         mark = cls(
-            frames=int(value["frames"]),
-            stamps=tuple(None if s is None else int(s) for s in value["stamps"]),
-            crc32=tuple(int(c) for c in value["crc32"]),
-            last=int(value["last"]),
-            offset=int(value["offset"]),
-            repaired=int(value["repaired"]),
-            failures=int(value["failures"]),
-            deinterlaced=int(value["deinterlaced"]),
+            frames=_number(value["frames"]),
+            stamps=tuple(None if s is None else _number(s) for s in value["stamps"]),
+            crc32=tuple(_number(c) for c in value["crc32"]),
+            last=_number(value["last"]),
+            offset=_number(value["offset"]),
+            repaired=_number(value["repaired"]),
+            failures=_number(value["failures"]),
+            deinterlaced=_number(value["deinterlaced"]),
             notes=tuple(str(note) for note in value["notes"]),
         )
         if mark.frames < 1 or not mark.crc32 or len(mark.crc32) != len(mark.stamps):
@@ -105,6 +108,13 @@ class Finder:
         else:
             self._matched = 0
         return self._matched == len(self._wanted)
+
+
+def _number(value: object) -> int:
+    """A count or a time as a file can have it: 64 bits."""
+    if not isinstance(value, int) or isinstance(value, bool) or not -_LARGEST <= value <= _LARGEST:
+        raise ValueError(f"a number of 64 bits, got {str(value)[:40]}")
+    return value
 
 
 def pixels_crc32(pixels: AnyPixels) -> int:

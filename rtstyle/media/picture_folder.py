@@ -6,38 +6,64 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rtstyle.errors import DiskFull, InputError, OutputError, OutputExists, OutputNotWritable
+from rtstyle.files import (
+    TOKEN,
+    Protected,
+    beside,
+    create,
+    is_disk_full,
+    lock_file,
+    open_regular,
+    rename_new,
+    same_file,
+    short_name,
+    sync_folder,
+)
 from rtstyle.media.numbered import STAMPS_NAME, NumberedName, is_picture, some_names
-from rtstyle.media.output import is_disk_full, lock_file
 from rtstyle.media.stamps import header_line, is_stamps, read_stamps
 
 _LOCK = ".lock"
 
 
-def check_folder(pattern: NumberedName, *, source: Path | None, overwrite: bool) -> None:
+def check_folder(
+    pattern: NumberedName,
+    *,
+    source: Path | None,
+    overwrite: bool,
+    protected: Protected | None = None,
+) -> None:
     """Refuse a folder in which these pictures cannot be, before anything is decoded or loaded.
 
-    ``source`` is the folder of the pictures that are read, None where a film is. The folder itself
-    is made later; the one above it must be there. With ``overwrite`` an earlier sequence of the
-    same name is replaced, and nothing else. Raises OutputNotWritable and OutputExists.
+    ``source`` is the folder of the pictures that are read, None where a film is; ``protected`` all
+    files that are read. The folder itself is made later; the one above it must be there. With
+    ``overwrite`` an earlier sequence of the same name is replaced, and nothing else. Raises
+    OutputNotWritable and OutputExists.
     """
     folder = pattern.folder
     if not os.path.lexists(folder):
         _check_writable(folder.absolute().parent)
         return
     _check_writable(folder)
-    if source is not None and _same(source, folder):
+    if source is not None and same_file(source, folder):
         raise OutputExists(
             f"{str(folder)!r} is the folder of the input itself; write to another folder"
         )
     pictures, stamps = _what_is_in(folder)
     if not pictures and not stamps:
         return
+    for name in [*pictures, *([STAMPS_NAME] if stamps else [])]:
+        if protected is not None and folder / name in protected:
+            raise OutputExists(
+                f"{str(folder / name)!r} is one of the files that this run reads; "
+                "write to another folder"
+            )
     _check_own(pattern, pictures, stamps)
     if not overwrite:
         raise OutputExists(
@@ -102,60 +128,71 @@ def _check_writable(folder: Path) -> None:
         raise OutputNotWritable(f"folder {str(folder)!r} is not writable; choose another one")
 
 
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
-
-
 class PartFolder:
-    """``<pattern>.part`` in the destination's folder, locked against a second run until its
-    pictures have their names. Being inside, it lies on the same file system."""
+    """The unfinished pictures of a sequence: ``<pattern>.<random>.part`` in the destination's
+    folder, made for this run alone and locked until they have their names. Being inside, it lies on
+    the same file system."""
 
-    def __init__(self, pattern: NumberedName, *, overwrite: bool) -> None:
-        """Makes both folders. Raises OutputError where another run holds it, OutputNotWritable,
-        DiskFull."""
+    def __init__(
+        self, pattern: NumberedName, *, overwrite: bool, protected: Protected | None = None
+    ) -> None:
+        """Makes both folders. ``protected``: what the run reads, and never replaces or removes.
+
+        Raises OutputError where another run writes the same pictures, OutputNotWritable, DiskFull.
+        """
         self._pattern, self._overwrite = pattern, overwrite
+        self._protected = protected or Protected()
         self._final = Path(os.path.realpath(pattern.folder))
-        self.path = self._final / f"{Path(str(pattern)).name}.part"
+        self._name = Path(str(pattern)).name
         self._lock: int | None = None
         self._made = not self._final.is_dir()
+        self.path = self._final
+        """Where the pictures are until then."""
+        self.left_by_others: tuple[Path, ...] = ()
+        """Those of runs before that were killed."""
         try:
             with self._failures():
                 self._final.mkdir(exist_ok=True)
-                self.path.mkdir(exist_ok=True)
-            if self.path.is_symlink():
-                raise OutputNotWritable(
-                    f"{str(self.path)!r} is a link; remove it, or choose another name"
-                )
-            self._lock = self._open_locked()
-            # What a killed run left.
-            self._clear(but=_LOCK)
+                self.path = self._make()
+                self._lock = create(self.path / _LOCK, mode=0o600)
+            lock_file(self._lock)
+            self.left_by_others = tuple(self._left_by_others())
             self.append(STAMPS_NAME, header_line().encode())
         except BaseException:
             self.remove()
-            if self._lock is None:
-                # Not empty where it is another run's.
+            if self.path != self._final:
+                # Nothing is in it yet.
                 with contextlib.suppress(OSError):
                     self.path.rmdir()
-                self._remove_made()
+            self._remove_made()
             raise
 
-    def _open_locked(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        with self._failures():
-            lock = os.open(self.path / _LOCK, flags, 0o666)
-        file = self.path / _LOCK
-        if not lock_file(lock) or not (
-            file.exists() and os.path.samestat(os.fstat(lock), os.stat(file))
-        ):
-            os.close(lock)
-            raise OutputError(
-                f"{str(self._pattern)!r}: another run is writing it ({self.path.name} is locked); "
-                "wait for it or choose another name"
-            )
-        return lock
+    def _make(self) -> Path:
+        while True:
+            path = beside(self._final / self._name)
+            with contextlib.suppress(FileExistsError):
+                # Private, so that nobody else can put a link where a picture is to be.
+                path.mkdir(0o700)
+                return path
+
+    def _left_by_others(self) -> Iterator[Path]:
+        for name in sorted(os.listdir(self._final)):
+            if name == self.path.name or not _is_part(name, self._name):
+                continue
+            try:
+                lock = open_regular(self._final / name / _LOCK)
+            except OSError:
+                # Another's, or one that was given up and is kept.
+                continue
+            try:
+                if not lock_file(lock):
+                    raise OutputError(
+                        f"{str(self._pattern)!r}: another run is writing it ({name} is locked); "
+                        "wait for it or choose another name"
+                    )
+                yield self._final / name
+            finally:
+                os.close(lock)
 
     def write(self, name: str, data: bytes) -> None:
         """Write one file; a failed one leaves nothing. Raises OSError."""
@@ -187,7 +224,12 @@ class PartFolder:
         try:
             with self._failures():
                 _sync(self.path / name for name in itertools.chain(names(), [STAMPS_NAME]))
-            check_folder(self._pattern, source=None, overwrite=self._overwrite)
+            check_folder(
+                self._pattern,
+                source=None,
+                overwrite=self._overwrite,
+                protected=self._protected,
+            )
         except OutputError as error:
             self.keep()
             raise type(error)(f"{error} (the result is kept in {self.path.name})") from None
@@ -200,50 +242,55 @@ class PartFolder:
             # one: it has more times than pictures.
             os.replace(self.path / STAMPS_NAME, self._final / STAMPS_NAME)
             for name in names():
-                _move_new(self.path / name, self._final / name)
+                rename_new(self.path / name, self._final / name)
         except OSError as error:
             self.keep()
             raise OutputError(
                 f"{str(self._pattern.folder)!r}: not all pictures could be given their names "
                 f"({error.strerror}); the rest is kept in {self.path.name}"
             ) from None
+        sync_folder(self._final)
         self._made = False
         self.remove()
 
     def place_partial(self) -> Path:
         """Rename it ``<folder>.partial``, or with a number where that is taken, beside the
         destination's folder; inside where nothing can be made there. Returns the new folder."""
-        self._unlock()
-        (self.path / _LOCK).unlink(missing_ok=True)
+        self.keep()
         shown = self._pattern.folder
-        name = f"{self._final.name}.partial"
         for place in (self._final.parent, self._final):
             for number in itertools.count(1):
-                target = place / (name if number == 1 else f"{name}-{number}")
-                if os.path.lexists(target):
-                    continue
+                mark = ".partial" if number == 1 else f".partial-{number}"
+                target = place / short_name(self._final.name, mark)
                 try:
-                    os.rename(self.path, target)
+                    rename_new(self.path, target)
+                except FileExistsError:
+                    continue
                 except OSError:
                     break
                 self._remove_made()
-                beside = place == self._final.parent and not shown.is_symlink()
-                return (shown.parent if beside and shown.name else place) / target.name
+                beside_it = place == self._final.parent and not shown.is_symlink()
+                return (shown.parent if beside_it and shown.name else place) / target.name
         return self.path
 
     def keep(self) -> None:
         """Leave the pictures where they are, and let others have them."""
         if self._lock is not None:
             (self.path / _LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                # As public as the folder that it lies in.
+                self.path.chmod(self._final.stat().st_mode & 0o777)
         self._unlock()
 
     def remove(self) -> None:
         """Delete the unfinished pictures; calling it twice, or after ``place``, is allowed."""
         if self._lock is None:
             return
-        with contextlib.suppress(OSError, OutputNotWritable):
-            self._clear(but=_LOCK)
-            (self.path / _LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for entry in list(os.scandir(self.path)):
+                own = entry.name in (_LOCK, STAMPS_NAME)
+                if own or self._pattern.number(entry.name) is not None:
+                    os.unlink(entry.path)
             self.path.rmdir()
         self._unlock()
         self._remove_made()
@@ -252,17 +299,6 @@ class PartFolder:
         if self._made:
             with contextlib.suppress(OSError):
                 self._final.rmdir()
-
-    def _clear(self, *, but: str) -> None:
-        for entry in list(os.scandir(self.path)):
-            if entry.name == but:
-                continue
-            own = entry.name == STAMPS_NAME or self._pattern.number(entry.name) is not None
-            if not own or entry.is_dir(follow_symlinks=False):
-                raise OutputNotWritable(
-                    f"{str(self.path)!r} holds {entry.name!r}, which no run leaves; move it away"
-                )
-            os.unlink(entry.path)
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -298,16 +334,8 @@ def _sync(paths: Iterator[Path]) -> None:
                 os.fsync(file.fileno())
 
 
-def _move_new(source: Path, target: Path) -> None:
-    """Rename, but never onto a file that is there."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        # A file system without hard links.
-        if os.path.lexists(target):
-            raise FileExistsError(17, os.strerror(17)) from None
-        os.replace(source, target)
-    else:
-        os.unlink(source)
+def _is_part(name: str, of: str) -> bool:
+    """Whether ``name`` is what a run calls its unfinished pictures ``of``."""
+    begins = beside(Path(of)).name[: -TOKEN - len(".part")]
+    rest = name[len(begins) :]
+    return name.startswith(begins) and re.fullmatch(rf"[0-9a-f]{{{TOKEN}}}\.part", rest) is not None

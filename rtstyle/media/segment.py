@@ -7,13 +7,9 @@ SegmentFacts, which belong to the file.
 
 from __future__ import annotations
 
-import mmap
 import os
-import zlib
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -23,77 +19,25 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from rtstyle.errors import DiskFull, InputError, OutputError
+from rtstyle.errors import DiskFull, OutputError
+from rtstyle.files import create, is_disk_full, writable_url
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.encode import FrameClock, PictureEncoder
 from rtstyle.media.film import FilmFile, tick_of
-from rtstyle.media.output import is_disk_full
 from rtstyle.media.pictures import codec_tag
+from rtstyle.media.segment_file import (
+    SegmentFacts,
+    SegmentFile,
+    only_pictures,
+    read_back,
+    read_pictures,
+)
 from rtstyle.media.streams import literal_url, open_container, pick_video
 from rtstyle.media.trial import close_quietly
 from rtstyle.types import Frame, VideoInfo
 
 _CLUSTER = 1000
 """Milliseconds of pictures that a killed run leaves unwritten, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentFacts:
-    """What a segment's file holds, packet by packet in decoding order.
-
-    Kept as arrays of 4 or 8 bytes a number: a film has hundreds of thousands of pictures.
-    """
-
-    pts: Sequence[int]
-    """Ticks of the film at which each is shown; on the source's clock."""
-    lengths: Sequence[int]
-    """Ticks for which each is shown."""
-    sizes: Sequence[int]
-    """Bytes."""
-    keys: Sequence[int]
-    """Places of the key frames."""
-    crc32: int
-    """Of all bytes, one packet after the other."""
-
-    def __post_init__(self) -> None:
-        if not self.pts or not len(self.pts) == len(self.lengths) == len(self.sizes):
-            raise ValueError("a segment has as many times, lengths and sizes as pictures, and some")
-        if len(set(self.pts)) != len(self.pts):
-            raise ValueError("two pictures of a segment have one time")
-        for name in ("pts", "lengths", "sizes", "keys"):
-            object.__setattr__(self, name, _packed(getattr(self, name)))
-
-    def to_json(self) -> dict[str, object]:
-        """As plain values."""
-        numbers = {name: list(getattr(self, name)) for name in ("pts", "lengths", "sizes", "keys")}
-        return {**numbers, "crc32": self.crc32}
-
-    @property
-    def frames(self) -> int:
-        """How many pictures it holds."""
-        return len(self.pts)
-
-    @property
-    def first(self) -> int:
-        """Ticks at which the first picture is shown."""
-        return min(self.pts)
-
-    @property
-    def last(self) -> int:
-        """Ticks at which the last picture is shown."""
-        return max(self.pts)
-
-    @property
-    def end(self) -> int:
-        """Ticks at which the last picture ends."""
-        return self.last + self.lengths[self.pts.index(self.last)]
-
-    @property
-    def delay(self) -> int:
-        """By how many pictures decoding must run ahead of showing."""
-        shown = sorted(self.pts)
-        place = {pts: index for index, pts in enumerate(shown)}
-        return max(0, *(index - place[pts] for index, pts in enumerate(self.pts)))
 
 
 class SegmentWriter:
@@ -108,8 +52,9 @@ class SegmentWriter:
         *,
         muxer: str,
     ) -> None:
-        """``clock`` is the film's, which goes on from segment to segment; ``muxer``: FFmpeg's name
-        of its container. Raises EncoderUnavailable, DiskFull and OutputError."""
+        """``path`` must be free. ``clock`` is the film's, which goes on from segment to segment;
+        ``muxer``: FFmpeg's name of its container. Raises EncoderUnavailable, DiskFull and
+        OutputError."""
         self.path = path
         self.frames = 0
         self._clock = clock
@@ -117,9 +62,11 @@ class SegmentWriter:
         self._pts: list[int] = []
         self._lengths: list[int] = []
         self._container: OutputContainer | None = None
+        self._descriptor: int | None = None
         try:
+            self._descriptor = create(path)
             self._container = av.open(
-                literal_url(path),
+                literal_url(writable_url(path, self._descriptor)),
                 "w",
                 format="matroska",
                 container_options={"cluster_time_limit": str(_CLUSTER), "flush_packets": "1"},
@@ -154,10 +101,12 @@ class SegmentWriter:
             self._mux(self._encoder.flush())
             container, self._container = self._container, None
             container.close()
-            _sync(self.path)
+            assert self._descriptor is not None
+            os.fsync(self._descriptor)
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
-        found = _read_back(self.path)
+        self._close_file()
+        found = read_back(self.path)
         if not len(found.sizes) == len(self._pts) == self.frames:
             raise OutputError(
                 f"{self.path.name}: {self.frames} frames were written, but {len(found.sizes)} can "
@@ -176,6 +125,12 @@ class SegmentWriter:
         if self._container is not None:
             close_quietly(self._container)
             self._container = None
+        self._close_file()
+
+    def _close_file(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _mux(self, packets: Iterable[Packet[VideoStream]]) -> None:
         assert self._container is not None
@@ -193,90 +148,6 @@ class SegmentWriter:
             )
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(f"{str(self.path)!r}: writing failed ({reason})")
-
-
-@dataclass(slots=True)
-class _Found:
-    """What a file of pictures was found to hold."""
-
-    sizes: list[int] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
-    crc32: int = 0
-
-    def add(self, packet: Packet[VideoStream]) -> None:
-        if packet.is_keyframe:
-            self.keys.append(len(self.sizes))
-        self.sizes.append(packet.size)
-        self.crc32 = zlib.crc32(bytes(packet), self.crc32)
-
-
-def _read_back(path: Path) -> _Found:
-    """Raises OutputError where the file cannot be read."""
-    found = _Found()
-    try:
-        with open_container(path) as container:
-            for packet in _pictures(container.demux(pick_video(container, path.name))):
-                found.add(packet)
-    except (InputError, av.FFmpegError) as error:
-        raise OutputError(f"{str(path)!r} cannot be read back ({error})") from None
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentFile:
-    """Where a segment's pictures are: in a file of their own, or at places in one of many."""
-
-    path: Path
-    offsets: Sequence[int] | None = None
-    """Bytes at which each picture begins, where the file is no segment's own."""
-
-    def __post_init__(self) -> None:
-        if self.offsets is not None:
-            object.__setattr__(self, "offsets", _packed(self.offsets))
-
-
-def is_whole(file: SegmentFile, facts: SegmentFacts) -> bool:
-    """Whether a file still holds exactly what a segment's facts say."""
-    try:
-        if file.offsets is None:
-            found = _read_back(file.path)
-            return found.sizes == list(facts.sizes) and found.crc32 == facts.crc32
-        crc32 = 0
-        for data in _pieces(file, facts):
-            crc32 = zlib.crc32(data, crc32)
-        return crc32 == facts.crc32
-    except (OSError, OutputError):
-        return False
-
-
-def find_pictures(own: Path, film: Path, begin: int) -> list[int] | None:
-    """The places in ``film`` at which the pictures of a segment's own file stand, from the byte
-    ``begin`` on and in their order; None where they are not all there (yet), or need more than
-    their bytes to be shown."""
-    offsets: list[int] = []
-    if film.stat().st_size == 0:
-        return None
-    with (
-        open_container(own) as container,
-        film.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as written,
-    ):
-        for packet in _pictures(container.demux(pick_video(container, own.name))):
-            place = -1 if any(packet.iter_sidedata()) else written.find(bytes(packet), begin)
-            if place < 0:
-                return None
-            offsets.append(place)
-            begin = place + packet.size
-    return offsets
-
-
-def _pieces(file: SegmentFile, facts: SegmentFacts) -> Iterator[bytes]:
-    """The bytes of pictures that stand at places of a file."""
-    assert file.offsets is not None
-    with file.path.open("rb") as source:
-        for offset, size in zip(file.offsets, facts.sizes, strict=True):
-            source.seek(offset)
-            yield source.read(size)
 
 
 class SegmentJoiner:
@@ -324,13 +195,13 @@ class SegmentJoiner:
                     "start over with --overwrite"
                 )
             with closing(container.demux(stream)) as packets:  # type: ignore[type-var]
-                self._add_packets(_pictures(packets), facts)
+                self._add_packets(only_pictures(packets), facts)
 
     def _add_pieces(self, file: SegmentFile, facts: SegmentFacts) -> None:
         keys = set(facts.keys)
 
         def packets() -> Iterator[Packet[VideoStream]]:
-            for place, data in enumerate(_pieces(file, facts)):
+            for place, data in enumerate(read_pictures(file, facts)):
                 packet = cast("Packet[VideoStream]", Packet(data))
                 packet.is_keyframe = place in keys
                 yield packet
@@ -375,20 +246,3 @@ class SegmentJoiner:
         """Ticks of all pictures, as they are shown."""
         for facts in self._facts:
             yield from sorted(facts.pts)
-
-
-def _packed(numbers: Sequence[int]) -> Sequence[int]:
-    small = not numbers or (min(numbers) >= 0 and max(numbers) < 2**32)
-    return array("I" if small else "q", numbers)
-
-
-def _pictures(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
-    return (packet for packet in packets if packet.size)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +13,7 @@ from typing import Self
 import cv2
 
 from rtstyle.errors import OutputError, OutputNotWritable, UsageError
+from rtstyle.files import Protected
 from rtstyle.media.deep import to_bytes
 from rtstyle.media.numbered import STAMPS_NAME, NumberedName, numbered_name
 from rtstyle.media.picture_folder import PartFolder, check_folder
@@ -75,14 +77,26 @@ def check_sequence_output(
         )
     options.check(pattern)
     folder = source.parent if source is not None and is_sequence(source) else None
-    check_folder(pattern, source=folder, overwrite=overwrite)
+    check_folder(
+        pattern, source=folder, overwrite=overwrite, protected=_read_by_a_run(source, folder)
+    )
     return pattern
+
+
+def _read_by_a_run(source: Path | None, folder: Path | None) -> Protected:
+    """A film, or all that lies in the folder of a sequence."""
+    if folder is None:
+        return Protected([] if source is None else [source])
+    try:
+        return Protected(folder / name for name in os.listdir(folder))
+    except OSError:
+        return Protected()
 
 
 class SequenceWriter:
     """Writes frames as pictures that get their names when all of them are there.
 
-    Implements FrameSink. Until ``finish`` they lie in the folder ``<pattern>.part`` within the
+    Implements FrameSink. Until ``finish`` they lie in a folder of their own within the
     destination's, from which ``abort`` (or leaving by an exception) removes them; only where the
     disk is full, or fails, are they kept. Numbers begin at 1, and are written whole where they have
     more digits than the pattern says.
@@ -117,7 +131,14 @@ class SequenceWriter:
         self._end = Fraction(0)
         self._open = True
         self._notes = list(_left_out(info, self._options))
-        self._part = PartFolder(self._pattern, overwrite=overwrite)
+        folder = source.parent if source is not None and is_sequence(source) else None
+        self._part = PartFolder(
+            self._pattern, overwrite=overwrite, protected=_read_by_a_run(source, folder)
+        )
+        self._notes.extend(
+            f"what an earlier run left unfinished is kept in {path.name}"
+            for path in self._part.left_by_others
+        )
 
     def write(self, frame: Frame) -> None:
         """Write one picture.

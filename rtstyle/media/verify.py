@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 
 from rtstyle.errors import InputError, OutputError
-from rtstyle.media.output import PartFile
+from rtstyle.media.part_file import PartFile
 from rtstyle.media.streams import open_container, pick_video
 
 _COARSEST_TICK = Fraction(1, 1000)
@@ -35,7 +35,7 @@ def check_written(
     except (InputError, av.FFmpegError) as error:
         part.keep()
         raise OutputError(
-            f"{name}: the result cannot be read back ({error}); it is kept as {part.path.name}"
+            f"{name}: the result cannot be read back ({error}); it is kept as {part.shown}"
         ) from None
     tolerance = max(_COARSEST_TICK, time_base)
     span = (high - low) * time_base
@@ -44,7 +44,7 @@ def check_written(
         raise OutputError(
             f"{name}: {frames} frames over {float(last - first):.3f} s were written, but "
             f"{found} over {float(span):.3f} s can be read back; it is kept as "
-            f"{part.path.name}: try another container or codec"
+            f"{part.shown}: try another container or codec"
         )
     moved = low * time_base - first
     if abs(moved) > tolerance:

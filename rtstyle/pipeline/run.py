@@ -21,6 +21,7 @@ from rtstyle.media import (
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
+from rtstyle.pipeline.journal import was_placed
 from rtstyle.pipeline.plain import PlainWork
 from rtstyle.pipeline.segments import SEGMENT_FRAMES
 from rtstyle.pipeline.stats import Progress, ProgressMeter
@@ -95,7 +96,7 @@ def stylize_video(
     JPEG or WebP (1..100, larger is better), and ``timestamps.txt`` keeps the times.
 
     The finished film is compared with its source, as ``verify_video`` does, before it gets its
-    name: pictures or sound that are lost or moved refuse it, and it is kept as ``<name>.part``.
+    name: pictures or sound that are lost or moved refuse it, and it is kept under another.
 
     ``on_backend`` hears once which backend runs, ``progress`` after every frame, ``checking`` how
     far the finished film is compared, all in the calling thread; whatever they raise ends the run.
@@ -104,13 +105,14 @@ def stylize_video(
     ``<name>.parts`` until the film is put together. Whatever ends the run before, the same call
     with ``resume`` goes on behind the last whole segment, to the same frames at the same times; a
     source or setting that is another one is refused by name. Without ``resume`` segments of an
-    earlier run are refused too, and with ``overwrite`` replaced. Numbered pictures on either side
-    are converted without segments, and take no ``resume``.
+    earlier run are refused too, and with ``overwrite`` replaced. A folder of that name that is not
+    known for this program's by its content is refused and left as it is. Numbered pictures on
+    either side are converted without segments, and take no ``resume``.
 
     The first Ctrl-C ends the run after the frame in work: what was done is kept, with its sound,
     as ``<stem>.partial<ext>`` beside the output (pictures: in the folder ``<folder>.partial``), and
-    Interrupted (a KeyboardInterrupt) says so; where that name is taken a number is added, or with
-    ``overwrite`` a file is replaced. The second Ctrl-C ends it at once and makes no such file, as
+    Interrupted (a KeyboardInterrupt) says so; where that name is taken a number is added. The
+    second Ctrl-C ends it at once and makes no such file, as
     the first does without ``keep_partial``. A program with a handler of its own for the signal is
     not disturbed: what that raises ends the run, and nothing is kept.
 
@@ -133,9 +135,10 @@ def stylize_video(
         subtitles=subtitles,
         bit_depth=bit_depth,
     )
-    check_target(output, source=source, overwrite=overwrite, options=options)
     work: Work | PlainWork
     if isinstance(options, EncodeOptions) and fps is None and not is_sequence(source):
+        finished = resume and was_placed(source, output, options)
+        check_target(output, source=source, overwrite=overwrite or finished, options=options)
         work = Work(
             source,
             output,
@@ -151,6 +154,7 @@ def stylize_video(
             checking=None if checking is None else _metered(checking),
         )
     else:
+        check_target(output, source=source, overwrite=overwrite, options=options)
         work = PlainWork(
             source,
             output,
@@ -179,6 +183,7 @@ def stylize_video(
         if isinstance(work, PlainWork):
             work.begin()
         else:
+            work.protect(brush.spec.file)
             work.begin(asked_of(brush.spec, strength, info), brush, batch)
         before = work.frames
         expected = expected_frames(work.info, begin, finish)

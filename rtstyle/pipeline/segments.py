@@ -23,7 +23,8 @@ from rtstyle.media import (
     find_pictures,
 )
 from rtstyle.pipeline.convert import ConversionStats, convert
-from rtstyle.pipeline.journal import Journal, Segment
+from rtstyle.pipeline.journal import Journal
+from rtstyle.pipeline.records import Segment
 from rtstyle.types import AnyPixels, Frame, VideoInfo
 
 SEGMENT_FRAMES = 240
@@ -89,7 +90,7 @@ class SegmentSink:
         if frame.index < self._frames:
             return
         if self._writer is None:
-            path = self._journal.path(len(self._journal.done))
+            path = self._journal.free_path(len(self._journal.done))
             self._writer = SegmentWriter(
                 path, self._info, self._options, self._clock, muxer=self._muxer
             )
@@ -179,7 +180,7 @@ class SegmentRunner:
 
     open_source: Callable[[Mark | None], VideoFile]
     path: Callable[[int], Path]
-    """Where a segment's own file is to be, by its index."""
+    """Where a segment's own file is to be, by its index; nothing is there."""
     paint: Callable[[Any], AnyPixels]
     options: EncodeOptions
     muxer: str

@@ -22,7 +22,7 @@ from typing import Any, Self
 from rtstyle.backends import processor_features
 from rtstyle.errors import BackendOutOfMemory, RtstyleError
 from rtstyle.pipeline.batch import Job
-from rtstyle.pipeline.journal import Journal
+from rtstyle.pipeline.journal import kept_frames
 from rtstyle.pipeline.stats import Progress
 from rtstyle.pipeline.worker import Failed, Loaded, NotLoaded, Stopped, Word, work
 
@@ -226,7 +226,7 @@ def _death(process: SpawnProcess, job: Job) -> str:
         told = f"its process was killed by signal {-code} ({signal.strsignal(-code)}){short}"
     else:
         told = "its process ended" if code is None else f"its process ended with exit code {code}"
-    kept = Journal(job.target).kept
+    kept = kept_frames(job.target)
     if kept:
         return f"{told} ({kept} frames are kept: the same command with --resume goes on from there)"
     return told

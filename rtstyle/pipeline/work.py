@@ -3,49 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rtstyle import __version__
 from rtstyle.errors import DiskFull, OutputError, RtstyleError
+from rtstyle.files import Protected
 from rtstyle.media import (
     EncodeOptions,
     FilmFile,
     Mark,
-    Mishaps,
     PartFile,
     SegmentFacts,
     SegmentFile,
-    SegmentJoiner,
-    Stretch,
-    Verdict,
     VideoFile,
-    Written,
-    check_conversion,
     choose_encoder,
     muxer_of,
     open_video,
-    rehearse,
     software_versions,
-    stamp_of,
-    stored_otherwise,
     tick_of,
 )
+from rtstyle.pipeline.assembly import Assembly
 from rtstyle.pipeline.convert import ConversionStats, convert
-from rtstyle.pipeline.journal import Journal, Key
+from rtstyle.pipeline.journal import BESIDE, Journal, Key, placed_film, settings_beside
+from rtstyle.pipeline.records import Placed
 from rtstyle.pipeline.segments import Marking, Mover, SegmentRunner, SegmentSink
 from rtstyle.pipeline.stats import Progress
+from rtstyle.pipeline.work_folder import WorkFolder
 from rtstyle.styles import StyleSpec
 from rtstyle.types import AnyPixels, BackendInfo, Limits, SinkReport, SourceHealth, VideoInfo
-
-_NO_MATTER = ("audio", "subtitles")
-"""Settings that may change between a run and its resumption, since segments hold only pictures."""
 
 _FEW = 4
 """Segments that may lie on the disk twice for a moment, beside and in their film."""
@@ -75,36 +67,45 @@ class Work:
         segment_frames: int,
         checking: Callable[[int, int | None], None] | None,
     ) -> None:
-        """``checking`` hears how many pictures of the finished film were checked, and of how many.
+        """Looks, and changes nothing: ``begin`` does. ``checking`` hears how many pictures of the
+        finished film were checked, and of how many.
 
-        Raises OutputExists where an earlier run's segments would be lost, OutputError where
-        another run writes the same output, and what open_video raises.
+        Raises OutputExists where an earlier run's segments would be lost or the source lies among
+        them, OutputNotWritable where something else has the name of their folder, and what
+        open_video raises.
         """
         self._source, self._output, self._options = source, output, options
         self._muxer = muxer_of(output)
         self._start, self._end, self._limits = start, end, limits
         self._deinterlace, self._hdr = deinterlace, hdr
-        self._resume, self._every, self._checking = resume, segment_frames, checking
-        self._stamp = stamp_of(source)
-        self.journal = Journal(output)
-        if not resume and not overwrite:
-            self.journal.check()
+        self._resume, self._every = resume, segment_frames
+        self._overwrite, self._protected = overwrite, Protected([source])
+        self.journal = Journal(WorkFolder(output, self._protected), output.name)
+        self._placed: Placed | None = None
+        if self.journal.folder.find():
+            if resume:
+                self._placed = placed_film(self.journal, output, options)
+            elif not overwrite:
+                self.journal.check()
         self._video = self._open(None)
         self._info, self._health = self._video.info, self._video.health
+        self._assembly = Assembly.of(
+            source,
+            output,
+            self._info,
+            options,
+            start=start,
+            end=end,
+            limits=limits,
+            checking=checking,
+        )
         self.shown_until = Fraction(0)
         """Seconds of the source's clock at which the last frame of a finished film ends."""
         self.losses: tuple[str, ...] = ()
         """What of the source is not in the finished film as it should be."""
         self._tail: tuple[SegmentFile, SegmentFacts] | None = None
         self._film: FilmFile | None = None
-        try:
-            rescue = resume and self.journal.has_moved and not self.journal.joined.exists()
-            self._part = PartFile(
-                output, overwrite=overwrite, rescue=self.journal.joined if rescue else None
-            )
-        except BaseException:
-            self._video.close()
-            raise
+        self._part: PartFile | None = None
 
     @property
     def info(self) -> VideoInfo:
@@ -118,34 +119,30 @@ class Work:
 
     @property
     def frames(self) -> int:
-        """Frames in whole segments, which a later run can go on after."""
-        return self.journal.frames
+        """Frames that are done: in whole segments, which a later run can go on after, or in a film
+        that has its name already."""
+        return self.journal.frames if self._placed is None else self._placed.frames
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the journal has to say."""
         return tuple(self.journal.notes)
 
-    def begin(self, asked: Key, paint: Paint, batch: int) -> None:
-        """Settle with the journal what is done already.
+    def protect(self, *paths: Path) -> None:
+        """What the run reads besides its source, and so never writes over."""
+        self._protected.add(*paths)
 
-        Raises what Journal.begin raises, and OutputError where the container does not take what
-        goes beside the pictures.
+    def begin(self, asked: Key, paint: Paint, batch: int) -> None:
+        """Take the output for this run alone, and settle with the journal what is done already.
+
+        Raises OutputError where another run writes it or the container does not take what goes
+        beside the pictures, and what Journal.begin raises.
         """
-        rehearse(
-            self._output,
-            self.info,
-            self._options,
-            part=self._part,
-            source=self._source,
-            start=self._start,
-            end=self._end,
-        )
         encoder = choose_encoder(self._options, self.info, self._muxer)
         key = {
             **_identity(self._source),
             **asked,
-            **{k: v for k, v in asdict(self._options).items() if k not in _NO_MATTER},
+            **{k: v for k, v in asdict(self._options).items() if k not in BESIDE},
             "start": None if self._start is None else str(self._start),
             "end": None if self._end is None else str(self._end),
             "deinterlacing": self._deinterlace,
@@ -156,8 +153,14 @@ class Work:
             "version of rtstyle": __version__,
             **software_versions(),
         }
+        self.journal.folder.open()
+        if self._placed is not None:
+            self.journal.require(key)
+            return
+        self._part = self._open_part()
+        self._assembly.rehearse(self._part)
         runner = SegmentRunner(
-            self._open, self.journal.path, paint, self._options, self._muxer, batch
+            self._open, self.journal.free_path, paint, self._options, self._muxer, batch
         )
         self.journal.begin(key, resume=self._resume, redo=runner)
         if self.journal.done:
@@ -166,6 +169,20 @@ class Work:
             )
             self._video.close()
             self._video = self._open(self.journal.done[-1].next)
+
+    def _open_part(self) -> PartFile:
+        """The file in which the film is put together.
+
+        What a killed run left there is dropped, or kept as ``joined`` where it alone holds
+        segments.
+        """
+        journal, path = self.journal, self.journal.film(self._output.suffix)
+        if self._resume and journal.has_moved and not journal.joined.exists() and path.exists():
+            os.replace(path, journal.joined)
+        journal.folder.free(path)
+        return PartFile(
+            self._output, overwrite=self._overwrite, protected=self._protected, path=path
+        )
 
     def convert(
         self,
@@ -178,6 +195,8 @@ class Work:
         stop: threading.Event,
     ) -> bool:
         """Read, paint and encode what is left; False where ``stop`` ended it early."""
+        if self._placed is not None:
+            return True
         marks = Marking(self._video, every=self._every)
         with SegmentSink(self.journal, self.info, self._options, marks, muxer=self._muxer) as sink:
             whole = convert(
@@ -206,23 +225,69 @@ class Work:
         Raises OutputError where there is no frame or the film does not hold what it should,
         OutputExists where the name was taken meanwhile, DiskFull.
         """
+        if self._placed is not None:
+            return self._finish_placed(self._placed)
+        frames = self._join_within_limits()
+        assert self._film is not None
+        assert self._part is not None
+        self.losses = self._film.losses
+        self.shown_until = self.journal.done[-1].facts.end * tick_of(self.info)
+        self.journal.place(self._about_to_be_placed(self._part, frames))
+        report = self._film.place(frames)
+        self.journal.remove()
+        return report
+
+    def _about_to_be_placed(self, part: PartFile, frames: int) -> Placed:
+        assert self._film is not None
+        status = part.status()
+        return Placed(
+            device=status.st_dev,
+            inode=status.st_ino,
+            bytes=status.st_size,
+            frames=frames,
+            shown_until=self.shown_until,
+            settings=settings_beside(self._options),
+            losses=self.losses,
+            notes=tuple(self._film.notes),
+            health=self._health,
+        )
+
+    def _finish_placed(self, placed: Placed) -> SinkReport:
+        """Do what an earlier run was killed before: its film has its name and was checked."""
+        self.losses, self.shown_until = placed.losses, placed.shown_until
+        self._health = placed.health
+        self.journal.notes.append(
+            "the film was finished by an earlier run; what that had left was removed"
+        )
+        self.journal.remove()
+        return SinkReport(str(self._output), placed.frames, placed.bytes, placed.notes)
+
+    def _join_within_limits(self) -> int:
+        """Put all pieces together; how many frames they are."""
+        pieces = self._pieces()
+        long = len(pieces) > _FEW
+        # What an unfinished film holds cannot be moved into another.
+        moves = long and all(file.offsets is None for file, _ in pieces)
+        assert self._part is not None
+        mover = Mover(self.journal, self._part) if moves else None
+        self._film = self._assembly.open(self._part, pieces, room=long)
         try:
-            frames = self._join_and_move()
+            return self._assembly.join(self._film, pieces, after_each=mover)
         except DiskFull:
             raise
         except OutputError:
-            if not (self._part.precious and self._part.held):
+            if not long or self._film.refused:
                 raise
             # The index may have needed more room than there was; a second try needs none, and
             # finds in the first what has been removed already.
-            self._part.rescue(self.journal.joined)
-            frames = self._join(self._pieces(), index_first=False)
-        assert self._film is not None
-        report = self._film.place(frames)
-        self.losses = self._film.losses
-        self.shown_until = self.journal.done[-1].facts.end * tick_of(self.info)
-        self.journal.remove()
-        return report
+            if self._part.precious:
+                self._part.rescue(self.journal.joined)
+            else:
+                self._part.remove()
+                self._part = self._open_part()
+            pieces = self._pieces()
+            self._film = self._assembly.open(self._part, pieces, index_first=False)
+            return self._assembly.join(self._film, pieces)
 
     def finish_early(self) -> SinkReport | None:
         """Keep what was done so far as ``<stem>.partial<ext>``, its sound ending with its pictures.
@@ -234,93 +299,13 @@ class Work:
             pieces.append(self._tail)
         if not pieces:
             return None
-        frames = self._join(pieces, cut=True)
-        assert self._film is not None
+        assert self._part is not None
+        self._film = self._assembly.open(self._part, pieces)
+        frames = self._assembly.join(self._film, pieces, cut=True)
         return self._film.place_partial(frames)
 
     def _pieces(self) -> list[tuple[SegmentFile, SegmentFacts]]:
         return [(segment.file, segment.facts) for segment in self.journal.done]
-
-    def _join_and_move(self) -> int:
-        pieces = self._pieces()
-        if any(file.offsets is not None for file, _ in pieces):
-            # What an unfinished film holds cannot be moved into another.
-            return self._join(pieces)
-        if len(pieces) <= _FEW:
-            return self._join(pieces)
-        return self._join(pieces, mover=Mover(self.journal, self._part))
-
-    def _join(
-        self,
-        pieces: list[tuple[SegmentFile, SegmentFacts]],
-        *,
-        mover: Mover | None = None,
-        index_first: bool = True,
-        cut: bool = False,
-    ) -> int:
-        """Put pieces together; how many frames they are."""
-        if not pieces:
-            raise OutputError(f"{self._output.name}: no frame to write; nothing was made")
-        facts = [facts for _, facts in pieces]
-        frames = sum(piece.frames for piece in facts)
-        seconds = (facts[-1].end - facts[0].first) * tick_of(self.info)
-        film = self._film = FilmFile(
-            self._output,
-            self.info,
-            self._options,
-            part=self._part,
-            source=self._source,
-            start=self._start,
-            end=self._end,
-            keep_unfinished=False,
-            extent=(frames, seconds) if mover is not None else None,
-            index_first=index_first,
-        )
-        film.notes.extend(stored_otherwise(self.info, self._options, self._muxer))
-        joiner = SegmentJoiner(film, self.info, self._options, facts)
-        for file, _ in pieces:
-            joiner.add(file)
-            if mover is not None:
-                mover()
-        shown_until = (facts[-1].end - film.moved) * film.tick
-        film.complete(
-            frames=frames,
-            last=facts[-1].last,
-            shown_until=shown_until,
-            cut=cut,
-            judge=partial(self._judge, film, frames, shown_until if cut else None),
-        )
-        return frames
-
-    def _judge(
-        self,
-        film: FilmFile,
-        frames: int,
-        ends: Fraction | None,
-        path: Path,
-        mishaps: Mishaps,
-    ) -> Verdict:
-        """Compare the film with its source; ``ends``: seconds at which it was cut short."""
-        info = self.info
-        moved, zero = film.moved * film.tick, info.start_pts * info.time_base
-        written = Written(
-            info=info,
-            frames=frames,
-            options=self._options,
-            moved=moved,
-            stretch=Stretch(self._start, self._end, most=None if ends is None else frames),
-            sound_ends=None if ends is None else ends + moved - zero,
-            mishaps=mishaps,
-            stamp=self._stamp,
-        )
-        return check_conversion(
-            self._source,
-            path,
-            self._output,
-            written,
-            limits=self._limits,
-            progress=self._checking,
-        )
 
     def _open(self, after: Mark | None) -> VideoFile:
         return open_video(
@@ -345,11 +330,12 @@ class Work:
     ) -> None:
         if self._film is not None:
             self._film.close()
-        self._part.remove()
+        if self._part is not None:
+            self._part.remove()
         self._video.close()
-        if error is None:
-            return
-        self.journal.leave(keep=isinstance(error, DiskFull))
+        if error is not None:
+            self.journal.leave(keep=isinstance(error, DiskFull))
+        self.journal.folder.close()
         if isinstance(error, RtstyleError) and self.journal.done:
             raise type(error)(
                 f"{error} ({self.journal.frames} frames are kept: the same command with --resume "

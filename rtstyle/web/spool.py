@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from rtstyle.errors import DiskFull, InputError, LimitExceeded
-from rtstyle.media import PICTURE_ENDINGS, VIDEO_ENDINGS, is_disk_full
+from rtstyle.files import is_disk_full
+from rtstyle.media import PICTURE_ENDINGS, VIDEO_ENDINGS
 from rtstyle.web.guards import IDLE_SECONDS
 
 if sys.platform != "win32":

@@ -19,19 +19,16 @@ from rtstyle.errors import (
     OutputNotWritable,
 )
 from rtstyle.media import EncodeOptions, VideoWriter, check_output, open_video, write_image
-from rtstyle.media.output import PartFile
+from rtstyle.media.part_file import PartFile
 from rtstyle.media.verify import check_written
 from tests.clips import make_clip, moving_picture, read_frames
+from tests.helpers import names, unfinished
 
 FAST = EncodeOptions(preset="ultrafast")
 
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -79,10 +76,10 @@ def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path: Path, clip: Path)
         for frame in video:
             writer.write(frame)
         output.write_bytes(b"precious")
-        with pytest.raises(OutputExists, match=r"out\.mp4\.part"):
+        with pytest.raises(OutputExists, match=r"kept as out\.mp4\.\w+\.part"):
             writer.finish()
     assert output.read_bytes() == b"precious"
-    assert len(read_frames(tmp_path / "out.mp4.part")) == 10
+    assert len(read_frames(unfinished(output))) == 10
 
 
 @pytest.mark.parametrize("how", ["same", "symlink", "hard link", "other spelling"])
@@ -223,12 +220,12 @@ def test_a_full_disk_is_said_and_what_was_written_is_kept(
     if limit < 100:
         assert names(tmp_path) == []
         return
-    assert f"{name}.part" in result.stdout
-    assert names(tmp_path) == [f"{name}.part"]
+    assert unfinished(output).name in result.stdout
+    assert names(tmp_path) == [f"{name}.*.part"]
     assert int(result.stdout.split()[0]) < frames
     if name.endswith("mkv"):
         # A frame of noise takes some 80 kB: what lies on the disk can be played.
-        assert len(read_frames(tmp_path / f"{name}.part")) > 15
+        assert len(read_frames(unfinished(output))) > 15
 
 
 def test_a_full_disk_at_the_very_end_is_said(tmp_path: Path) -> None:
@@ -255,7 +252,7 @@ except DiskFull as error:
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=100
     )
     assert result.returncode == 4, result.stderr
-    assert names(tmp_path) == ["out.mp4.part", "size.mp4", "source"]
+    assert names(tmp_path) == ["out.mp4.*.part", "size.mp4", "source"]
 
 
 def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path, clip: Path) -> None:
@@ -264,26 +261,63 @@ def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path, clip: Path) 
         for frame in video:
             writer.write(frame)
             if frame.index == 3:
-                with pytest.raises(OutputError, match=r"another run.*out\.mp4\.part"):
+                with pytest.raises(OutputError, match=r"another run.*out\.mp4\.\w+\.part"):
                     write(clip, output, overwrite=True)
         writer.finish()
     assert len(read_frames(output)) == 10
 
 
-def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path, clip: Path) -> None:
-    (tmp_path / "out.mp4.part").write_bytes(b"x" * 10**6)
-    write(clip, tmp_path / "out.mp4")
-    assert names(tmp_path) == ["out.mp4", "source"]
+def test_what_a_killed_run_left_is_kept_and_named(tmp_path: Path, clip: Path) -> None:
+    left = tmp_path / "out.mp4.0123456789abcdef.part"
+    left.write_bytes(b"x" * 10**6)
+    with open_video(clip) as video, VideoWriter(tmp_path / "out.mp4", video.info, FAST) as writer:
+        for frame in video:
+            writer.write(frame)
+        report = writer.finish()
+    assert f"what an earlier run left unfinished is kept as {left.name}" in report.notes
+    assert left.read_bytes() == b"x" * 10**6
     assert len(read_frames(tmp_path / "out.mp4")) == 10
 
 
-def test_a_link_in_place_of_the_part_file_is_not_followed(tmp_path: Path, clip: Path) -> None:
-    precious = tmp_path / "precious"
-    precious.write_bytes(b"precious")
-    (tmp_path / "out.mp4.part").symlink_to(precious)
-    with pytest.raises(OutputNotWritable, match="part"):
-        write(clip, tmp_path / "out.mp4")
-    assert precious.read_bytes() == b"precious"
+@pytest.mark.parametrize("how", ["file", "link", "hard link", "dangling", "folder", "pipe"])
+def test_what_others_call_part_is_left_as_it_is(tmp_path: Path, clip: Path, how: str) -> None:
+    victim, part = tmp_path / "victim", tmp_path / "out.mp4.part"
+    victim.write_bytes(b"precious")
+    if how == "file":
+        part.write_bytes(b"precious")
+    elif how == "link":
+        part.symlink_to(victim)
+    elif how == "hard link":
+        part.hardlink_to(victim)
+    elif how == "dangling":
+        part.symlink_to(tmp_path / "nowhere")
+    elif how == "folder":
+        part.mkdir()
+    else:
+        os.mkfifo(part)
+    before = os.lstat(part)
+    write(clip, tmp_path / "out.mp4")
+    assert victim.read_bytes() == b"precious"
+    after = os.lstat(part)
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    assert not (tmp_path / "nowhere").exists()
+    assert len(read_frames(tmp_path / "out.mp4")) == 10
+
+
+def test_a_link_that_appears_in_place_of_the_unfinished_file_is_not_written_through(
+    tmp_path: Path, clip: Path
+) -> None:
+    output, victim = tmp_path / "out.mp4", tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    with pytest.raises(OutputError):
+        PartFile(output, overwrite=False, path=victim)
+    part = PartFile(output, overwrite=False)
+    part.path.unlink()
+    part.path.symlink_to(victim)
+    part.url.write_bytes(b"film")
+    part.remove()
+    assert victim.read_bytes() == b"precious"
+    assert part.path.is_symlink()
 
 
 def test_a_result_that_is_not_whole_gets_no_name(tmp_path: Path, clip: Path) -> None:
@@ -292,7 +326,7 @@ def test_a_result_that_is_not_whole_gets_no_name(tmp_path: Path, clip: Path) -> 
     for frames, last in ((11, seconds), (10, seconds * 2)):
         part = PartFile(tmp_path / "out.mp4", overwrite=False)
         part.path.write_bytes((tmp_path / "good.mp4").read_bytes())
-        with pytest.raises(OutputError, match=r"out\.mp4.*kept as out\.mp4\.part"):
+        with pytest.raises(OutputError, match=r"out\.mp4.*kept as out\.mp4\.\w+\.part"):
             check_written(part, name="out.mp4", frames=frames, first=Fraction(0), last=last)
         assert part.path.exists()
     part = PartFile(tmp_path / "out.mp4", overwrite=False)

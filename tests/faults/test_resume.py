@@ -23,11 +23,12 @@ import numpy as np
 import pytest
 
 from rtstyle.backends import FakeStylizer
-from rtstyle.errors import DiskFull, OutputError, OutputExists
+from rtstyle.errors import DiskFull, OutputError, OutputExists, OutputNotWritable
 from rtstyle.media import PartFile, film
 from rtstyle.pipeline import Progress, segments, stylize_video
 from rtstyle.types import RunReport
 from tests.clips import audio_packets, make_clip, read_frames, subtitle_packets, video_pts
+from tests.helpers import names, work_file
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, SEGMENT = 100, 8
@@ -79,10 +80,6 @@ def convert(source: Path, output: Path, **options: Any) -> RunReport:  # noqa: A
     options = {"segment_frames": SEGMENT, "preset": "ultrafast", **options}
     with FakeStylizer(invert=True) as stylizer:
         return stylize_video(source, output, None, stylizer=stylizer, **options)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def pictures(path: Path) -> list[tuple[Fraction, str]]:
@@ -226,14 +223,14 @@ def flip(path: Path) -> None:
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "a segment is gone": lambda parts: (parts / "000001.mkv").unlink(),
-    "a segment is cut": lambda parts: truncate(parts / "000002.mkv"),
-    "a bit is wrong": lambda parts: flip(parts / "000000.mkv"),
-    "the last one is empty": lambda parts: (parts / "000003.mkv").write_bytes(b""),
-    "facts are gone": lambda parts: (parts / "000002.json").unlink(),
-    "facts are cut": lambda parts: truncate(parts / "000001.json"),
-    "facts are others": lambda parts: (parts / "000001.json").write_text("[]"),
-    "the first facts are gone": lambda parts: (parts / "000000.json").unlink(),
+    "a segment is gone": lambda parts: work_file(parts, "000001", ".mkv").unlink(),
+    "a segment is cut": lambda parts: truncate(work_file(parts, "000002", ".mkv")),
+    "a bit is wrong": lambda parts: flip(work_file(parts, "000000", ".mkv")),
+    "the last one is empty": lambda parts: work_file(parts, "000003", ".mkv").write_bytes(b""),
+    "facts are gone": lambda parts: work_file(parts, "000002", ".json").unlink(),
+    "facts are cut": lambda parts: truncate(work_file(parts, "000001", ".json")),
+    "facts are others": lambda parts: work_file(parts, "000001", ".json").write_text("[]"),
+    "the first facts are gone": lambda parts: work_file(parts, "000000", ".json").unlink(),
 }
 
 
@@ -244,17 +241,34 @@ def test_damaged_segments_are_made_anew(
     DAMAGE[damage](begun.with_name("out.mp4.parts"))
     report = convert(clip, begun, resume=True)
     if not damage.startswith(("facts", "the first")):
-        assert any("made anew" in note for note in report.notes)
+        assert any("made again" in note for note in report.notes)
     assert_the_same(begun, unbroken, clip)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"format": 99, "asked": {}}'])
-def test_a_broken_journal_means_starting_over_and_is_said(
-    begun: Path, clip: Path, unbroken: Path, content: bytes
+@pytest.mark.parametrize("flags", [{"resume": True}, {"overwrite": True}, {}])
+def test_a_folder_that_is_not_known_for_ours_is_left_as_it_is(
+    begun: Path, clip: Path, content: bytes, flags: dict[str, bool]
 ) -> None:
-    begun.with_name("out.mp4.parts").joinpath("journal.json").write_bytes(content)
-    report = convert(clip, begun, resume=True)
-    assert any("starts over" in note for note in report.notes)
+    parts = begun.with_name("out.mp4.parts")
+    (parts / "journal.json").write_bytes(content)
+    before = {path.name: path.read_bytes() for path in parts.iterdir()}
+    with pytest.raises(OutputNotWritable, match=r"not known for this program's.*move it away"):
+        convert(clip, begun, **flags)
+    assert {path.name: path.read_bytes() for path in parts.iterdir()} == before
+    assert not begun.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"sha256": "", "record": {}}'])
+def test_without_what_was_asked_a_run_is_not_resumed_and_keeps_its_frames(
+    begun: Path, clip: Path, unbroken: Path, content: str
+) -> None:
+    parts = begun.with_name("out.mp4.parts")
+    work_file(parts, "asked", ".json").write_text(content)
+    with pytest.raises(OutputError, match=r"journal of the earlier run is damaged.*--overwrite"):
+        convert(clip, begun, resume=True)
+    assert len(list(parts.glob("0*.mkv"))) >= 4
+    convert(clip, begun, overwrite=True)
     assert_the_same(begun, unbroken, clip)
 
 
@@ -335,7 +349,7 @@ def test_every_codec_goes_on_to_the_same_film(
 def test_what_the_journal_says_is_enough_for_another_machine(begun: Path, clip: Path) -> None:
     """A segment stands by itself: where it begins in the source, how long it is, what it holds."""
     parts = begun.with_name("out.mp4.parts")
-    second = json.loads((parts / "000001.json").read_text())
+    second = json.loads(work_file(parts, "000001", ".json").read_text())["record"]
     assert second["after"]["frames"] == SEGMENT
     assert second["next"]["frames"] == 2 * SEGMENT
     assert len(second["facts"]["pts"]) == SEGMENT
@@ -418,8 +432,68 @@ def test_a_run_killed_while_its_film_is_put_together(
         long_clip, output, resume=True, progress=lambda now: painted.append(now.frames_done)
     )
     assert painted == [FRAMES]
-    assert not any("made anew" in note for note in report.notes)
+    assert not any("made again" in note for note in report.notes)
     assert_the_same(output, whole, long_clip)
+    assert output.read_bytes() == whole.read_bytes()
+
+
+PLACE = """
+import os, signal, sys
+from rtstyle.backends import FakeStylizer
+from rtstyle.media import PartFile
+from rtstyle.pipeline import stylize_video
+from rtstyle.pipeline.journal import Journal
+
+source, output, when = sys.argv[1:]
+place, remove = PartFile.place, Journal.remove
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def place_and_die(self):
+    place(self)
+    die()
+
+if when == "before":
+    PartFile.place = die
+elif when == "after":
+    PartFile.place = place_and_die
+else:
+    Journal.remove = die
+with FakeStylizer(invert=True) as stylizer:
+    stylize_video(source, output, None, stylizer=stylizer, preset="ultrafast", segment_frames=8)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after", "tidying"])
+def test_a_run_killed_around_its_film_getting_its_name(
+    tmp_path: Path, clip: Path, unbroken: Path, when: str
+) -> None:
+    output = tmp_path / "out.mp4"
+    line = [sys.executable, "-c", PLACE, str(clip), str(output), when]
+    done = subprocess.run(line, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert output.exists() == (when != "before")
+    assert (tmp_path / "out.mp4.parts").is_dir()
+    if output.exists():
+        with pytest.raises(OutputExists):
+            convert(clip, output)
+        with pytest.raises(OutputExists):
+            convert(clip, output, resume=True, audio="none")
+    report = convert(clip, output, resume=True)
+    assert report.frames_in == report.frames_out == FRAMES
+    assert any("finished by an earlier run" in note for note in report.notes) == (when != "before")
+    assert output.read_bytes() == unbroken.read_bytes()
+    assert_the_same(output, unbroken, clip)
+
+
+def test_a_film_of_others_under_the_name_is_not_taken_for_ours(
+    begun: Path, clip: Path, unbroken: Path
+) -> None:
+    shutil.copyfile(unbroken, begun)
+    with pytest.raises(OutputExists):
+        convert(clip, begun, resume=True)
+    assert (begun.parent / "out.mp4.parts").is_dir()
 
 
 def test_what_was_moved_and_lost_is_made_anew(tmp_path: Path, long_clip: Path) -> None:
@@ -428,9 +502,9 @@ def test_what_was_moved_and_lost_is_made_anew(tmp_path: Path, long_clip: Path) -
     whole, output = tmp_path / "whole" / "out.mp4", tmp_path / "killed" / "out.mp4"
     convert(long_clip, whole)
     die_while_joining(long_clip, output, 13)
-    output.with_name("out.mp4.part").unlink()
+    work_file(output.with_name("out.mp4.parts"), "film", ".mp4").unlink()
     report = convert(long_clip, output, resume=True)
-    assert any("made anew" in note for note in report.notes)
+    assert any("made again" in note for note in report.notes)
     assert_the_same(output, whole, long_clip)
 
 
@@ -485,7 +559,7 @@ def test_a_film_whose_finish_fails_is_kept_and_gone_on_with(
             convert(long_clip, output)
     assert not output.exists()
     report = convert(long_clip, output, resume=True)
-    assert not any("made anew" in note for note in report.notes)
+    assert not any("made again" in note for note in report.notes)
     assert_the_same(output, whole, long_clip)
 
 
@@ -531,7 +605,7 @@ def test_a_full_disk_costs_no_work(
     assert parts.is_dir()
     if not kept:
         # Encoded frames of noise are some ten kilobytes each.
-        assert len(read_frames(parts / "000000.mkv")) > 20
+        assert len(read_frames(work_file(parts, "000000", ".mkv"))) > 20
     report = convert(long_clip, output, resume=True, segment_frames=every)
-    assert not any("made anew" in note for note in report.notes)
+    assert not any("made again" in note for note in report.notes)
     assert_the_same(output, whole, long_clip)

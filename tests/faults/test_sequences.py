@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from rtstyle.errors import OutputError, OutputExists, OutputNotWritable
+from rtstyle.errors import OutputError, OutputExists
 from rtstyle.media import SequenceFile, SequenceWriter, open_video
 from tests.clips import make_clip, moving_picture
+from tests.helpers import names, unfinished
 from tests.nets import make_pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,10 +48,6 @@ except DiskFull as error:
     print(error)
     raise SystemExit(error.exit_code)
 """
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def write(clip: Path, output: Path, *, overwrite: bool = False) -> None:
@@ -89,9 +87,9 @@ def test_a_full_disk_is_said_and_what_is_whole_is_kept_with_its_times(
     if kept == 0:
         assert names(tmp_path) == []
         return
-    part = tmp_path / "o" / "%04d.png.part"
+    part = unfinished(output)
     assert part.name in result.stdout
-    assert names(tmp_path / "o") == [part.name]
+    assert names(tmp_path / "o") == ["%04d.png.*.part"]
     with SequenceFile(part / "timestamps.txt") as source:
         frames = list(source)
         assert source.health.decode_failures == 0
@@ -113,34 +111,67 @@ def test_a_second_run_on_the_same_pictures_is_refused(tmp_path: Path, clip: Path
     assert len(names(tmp_path / "o")) == 7
 
 
-def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path, clip: Path) -> None:
-    part = tmp_path / "o" / "%d.png.part"
-    part.mkdir(parents=True)
+def test_what_a_killed_run_left_is_kept_and_named(tmp_path: Path, clip: Path) -> None:
+    output = tmp_path / "o" / "%d.png"
+    left = tmp_path / "o" / "%d.png.0123456789abcdef.part"
+    left.mkdir(parents=True)
     for name in ("1.png", "77.png", "timestamps.txt", ".lock"):
-        (part / name).write_bytes(b"half")
-    write(clip, tmp_path / "o" / "%d.png")
-    assert names(tmp_path / "o") == [*(f"{n}.png" for n in range(1, 7)), "timestamps.txt"]
-    with SequenceFile(tmp_path / "o" / "timestamps.txt") as source:
+        (left / name).write_bytes(b"half")
+    with open_video(clip) as video, SequenceWriter(output, video.info) as writer:
+        for frame in video:
+            writer.write(frame)
+        report = writer.finish()
+    assert f"what an earlier run left unfinished is kept in {left.name}" in report.notes
+    assert (left / "77.png").read_bytes() == b"half"
+    with SequenceFile(output) as source:
         assert len(list(source)) == 6
 
 
-def test_a_part_folder_with_files_of_others_is_not_emptied(tmp_path: Path, clip: Path) -> None:
-    part = tmp_path / "o" / "%d.png.part"
-    part.mkdir(parents=True)
-    (part / "letter.doc").write_text("precious")
-    with pytest.raises(OutputNotWritable, match=r"letter\.doc"):
-        write(clip, tmp_path / "o" / "%d.png")
-    assert (part / "letter.doc").read_text() == "precious"
+@pytest.mark.parametrize("how", ["folder", "link", "dangling", "file"])
+def test_what_others_call_part_is_left_as_it_is(tmp_path: Path, clip: Path, how: str) -> None:
+    far, part = tmp_path / "far", tmp_path / "o" / "%d.png.part"
+    far.mkdir()
+    part.parent.mkdir()
+    if how == "folder":
+        part.mkdir()
+    elif how == "link":
+        part.symlink_to(far)
+    elif how == "dangling":
+        part.symlink_to(tmp_path / "nowhere")
+    else:
+        part.write_bytes(b"precious")
+    for folder in (far, part):
+        if folder.is_dir():
+            (folder / "1.png").write_bytes(b"precious")
+            (folder / "letter.doc").write_text("precious")
+    write(clip, tmp_path / "o" / "%d.png")
+    for folder in (far, part):
+        if folder.is_dir():
+            assert (folder / "1.png").read_bytes() == b"precious"
+            assert (folder / "letter.doc").read_text() == "precious"
+    assert how != "file" or part.read_bytes() == b"precious"
+    assert not (tmp_path / "nowhere").exists()
+    assert len(list((tmp_path / "o").glob("?.png"))) == 6
 
 
-def test_a_link_in_place_of_the_part_folder_is_not_followed(tmp_path: Path, clip: Path) -> None:
-    (tmp_path / "far").mkdir()
-    (tmp_path / "far" / "1.png").write_bytes(b"precious")
-    (tmp_path / "o").mkdir()
-    (tmp_path / "o" / "%d.png.part").symlink_to(tmp_path / "far")
-    with pytest.raises(OutputNotWritable, match="link"):
-        write(clip, tmp_path / "o" / "%d.png")
-    assert (tmp_path / "far" / "1.png").read_bytes() == b"precious"
+def test_pictures_that_are_read_are_never_replaced(tmp_path: Path, clip: Path) -> None:
+    """The folder is an earlier sequence of ours, but one of its pictures is what is read now."""
+    write(clip, tmp_path / "o" / "%d.png")
+    (tmp_path / "in").mkdir()
+    for number in range(1, 7):
+        (tmp_path / "in" / f"{number}.png").symlink_to(tmp_path / "o" / f"{number}.png")
+    before = [path.read_bytes() for path in sorted((tmp_path / "o").iterdir())]
+    with (
+        SequenceFile(tmp_path / "in" / "%d.png") as source,
+        pytest.raises(OutputExists, match="one of the files that this run reads"),
+    ):
+        SequenceWriter(
+            tmp_path / "o" / "%d.png",
+            source.info,
+            source=tmp_path / "in" / "%d.png",
+            overwrite=True,
+        )
+    assert [path.read_bytes() for path in sorted((tmp_path / "o").iterdir())] == before
 
 
 def test_pictures_that_appear_meanwhile_are_left_alone(tmp_path: Path, clip: Path) -> None:
@@ -153,11 +184,12 @@ def test_pictures_that_appear_meanwhile_are_left_alone(tmp_path: Path, clip: Pat
             for frame in video:
                 writer.write(frame)
             (tmp_path / "o" / "3.png").write_bytes(b"precious")
-            with pytest.raises(OutputExists, match=r"kept in %d\.png\.part"):
+            with pytest.raises(OutputExists, match=r"kept in %d\.png\.\w+\.part"):
                 writer.finish()
-        assert names(tmp_path / "o") == ["%d.png.part", "3.png"]
+        assert names(tmp_path / "o") == ["%d.png.*.part", "3.png"]
         assert (tmp_path / "o" / "3.png").read_bytes() == b"precious"
-        assert len(names(tmp_path / "o" / "%d.png.part")) == 7
+        assert len(names(unfinished(output))) == 7
+        shutil.rmtree(unfinished(output))
         (tmp_path / "o" / "3.png").unlink()
 
 
@@ -190,14 +222,13 @@ def test_a_signal_leaves_nothing_under_the_names(tmp_path: Path, number: int) ->
         stderr=subprocess.PIPE,
         text=True,
     )
-    part = tmp_path / "o" / "%06d.png.part"
     deadline = time.monotonic() + 60
-    while not (part / "000005.png").exists() and time.monotonic() < deadline:
+    while not list((tmp_path / "o").glob("*/000005.png")) and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, number)
     _, stderr = process.communicate(timeout=60)
     if number == signal.SIGKILL:
-        assert names(tmp_path / "o") == [part.name]
+        assert names(tmp_path / "o") == ["%06d.png.*.part"]
         return
     assert process.returncode == 130, stderr
     assert "kept as o.partial" in stderr

@@ -19,6 +19,7 @@ from rtstyle.cli.main import main
 from rtstyle.media import CameraDevice, CameraMode
 from rtstyle.types import Size
 from tests.clips import make_clip
+from tests.helpers import all_unfinished
 
 STYLE = ("--style", "great-wave-32")
 
@@ -63,9 +64,8 @@ def test_a_run_that_is_told_to_end_finishes_its_file(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as run:
-        part = out.with_name("out.mkv.part")
         deadline = time.monotonic() + 60
-        while not part.exists() and time.monotonic() < deadline and run.poll() is None:
+        while not all_unfinished(out) and time.monotonic() < deadline and run.poll() is None:
             time.sleep(0.05)
         time.sleep(1.0)
         run.terminate()
@@ -73,7 +73,7 @@ def test_a_run_that_is_told_to_end_finishes_its_file(tmp_path: Path) -> None:
     assert run.returncode == 0, said
     with av.open(str(out)) as film:
         assert sum(1 for _ in film.decode(video=0)) >= 1
-    assert not part.exists()
+    assert all_unfinished(out) == []
 
 
 def test_a_recording_never_replaces_a_file_unasked(clip: Path, tmp_path: Path) -> None:

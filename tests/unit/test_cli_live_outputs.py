@@ -23,10 +23,11 @@ from rtstyle.errors import (
     OutputError,
     OutputNotWritable,
 )
-from rtstyle.live import Beside, OrElse, keep_leftover, record_to
+from rtstyle.live import Beside, OrElse, record_to
 from rtstyle.media import CAPTURE_CLOCK
 from rtstyle.types import Frame
 from tests.clips import make_clip, moving_picture
+from tests.helpers import all_unfinished, unfinished
 
 STYLE = ("--style", "great-wave-32")
 WAIT = 120.0
@@ -219,43 +220,32 @@ def packets_of(film: Path) -> int:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_what_a_killed_recording_leaves_plays_and_is_not_recorded_over(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "long.mp4", size=(96, 64), frames=900, rate=20)
-    tape, part = tmp_path / "tape.mkv", tmp_path / "tape.mkv.part"
+    tape = tmp_path / "tape.mkv"
     words = ("--camera", clip, *STYLE, "--output", "none", "--record", tape)
     with running(*words, log=tmp_path / "log") as run:
-        until(lambda: part.exists() and part.stat().st_size > 20_000)
+        until(lambda: any(part.stat().st_size > 20_000 for part in all_unfinished(tape)))
         run.kill()
         run.wait(WAIT)
     assert not tape.exists()
+    part = unfinished(tape)
     kept = packets_of(part)
     assert kept > 3
     short = make_clip(tmp_path / "short.mp4", size=(64, 48), frames=5, rate=10)
     code, said = live("--camera", short, *STYLE, "--output", "none", "--record", tape)
     assert code == 0, said
-    assert "what an earlier run left unfinished was kept as tape.partial.mkv" in said
-    assert packets_of(tmp_path / "tape.partial.mkv") == kept
+    assert f"what an earlier run left unfinished is kept as {part.name}" in said
+    assert packets_of(part) == kept
     assert 1 <= packets_of(tape) <= 5
-    assert not part.exists()
 
 
-def test_leftovers_get_names_that_are_free(tmp_path: Path) -> None:
+def test_two_recordings_do_not_share_a_tape(tmp_path: Path) -> None:
     tape = tmp_path / "a.mkv"
-    assert keep_leftover(tape) is None
-    part = tmp_path / "a.mkv.part"
-    part.touch()
-    assert keep_leftover(tape) is None
-    for number, name in enumerate(("a.partial.mkv", "a.partial-2.mkv")):
-        part.write_bytes(b"%d" % number)
-        kept = keep_leftover(tape)
-        assert kept == tmp_path / name
-        assert kept.read_bytes() == b"%d" % number
-    assert not part.exists()
-    busy = record_to(str(tape))
+    busy, second = record_to(str(tape)), record_to(str(tape))
     busy.show(frame())
-    until(part.exists)
-    part.write_bytes(b"of another run")
+    until(lambda: all_unfinished(tape))
+    second.show(frame())
     with pytest.raises(OutputError, match="another run is writing it"):
-        keep_leftover(tape)
-    assert part.read_bytes() == b"of another run"
+        second.finish()
     busy.abort()
 
 
@@ -315,8 +305,8 @@ def test_a_full_disk_ends_the_recording_and_not_the_show(tmp_path: Path) -> None
     )
     assert run.returncode == 8, run.stdout + run.stderr
     assert "note: the recording ended early: tape.mkv: no room left" in run.stdout
-    assert "what was written is kept as tape.mkv.part" in run.stdout
-    assert packets_of(tmp_path / "tape.mkv.part") > 0
+    assert f"what was written is kept as {unfinished(tape).name}" in run.stdout
+    assert packets_of(unfinished(tape)) > 0
     shown = re.search(r"(\d+) of (\d+) pictures shown", run.stdout)
     assert shown is not None
     assert shown[2] == "120"

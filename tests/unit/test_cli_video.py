@@ -167,9 +167,9 @@ def interrupted_run(folder: Path, numbers: list[int], *, pack: Path) -> tuple[in
         text=True,
         cwd=ROOT,
     ) as child:
-        part = folder / "out.mp4.parts" / "000000.mkv"
-        deadline = time.monotonic() + 30
-        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+        parts, deadline = folder / "out.mp4.parts", time.monotonic() + 30
+        while not any(part.stat().st_size for part in parts.glob("000000.*.mkv")):
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(0.5)
         began = time.monotonic()

@@ -143,7 +143,7 @@ def test_the_same_pictures_give_the_same_file(tmp_path: Path, codec: str) -> Non
     made = set()
     for filling in ("0", "90", "165"):
         done = subprocess.run(
-            [sys.executable, "-c", ENCODE, str(tmp_path / "a.mkv"), codec],
+            [sys.executable, "-c", ENCODE, str(tmp_path / f"{filling}.mkv"), codec],
             env={**os.environ, "MALLOC_PERTURB_": filling},
             cwd=Path(__file__).resolve().parents[2],
             capture_output=True,

@@ -16,6 +16,7 @@ from av.audio.resampler import AudioResampler
 from rtstyle.media import EncodeOptions, VideoWriter, open_video
 from rtstyle.media.aac import AacTrack
 from tests.clips import audio_packets, make_clip, sweep, video_pts
+from tests.helpers import unfinished
 from tests.unit.test_media_writer import FAST, copy, samples_of
 
 
@@ -225,7 +226,7 @@ def test_pictures_do_not_wait_in_memory_for_sound_that_has_ended(tmp_path: Path,
         for index in range(250):
             pixels = noise.integers(0, 256, (120, 160, 3), dtype=np.uint8)
             writer.write(replace(first, pixels=pixels, pts=first.pts + 40 * index, index=index))
-            written.append((tmp_path / f"{name}.part").stat().st_size)
+            written.append(unfinished(tmp_path / name).stat().st_size)
         size = writer.finish().bytes
     # All but the last two seconds and what the encoder and the muxer still collect.
     assert written[-1] > size * 0.6

@@ -119,15 +119,17 @@ def test_where_nothing_is_kept_nothing_is_promised(
     assert names(tmp_path) == ["in.mp4"]
 
 
-def test_earlier_partial_files_are_kept_unless_overwritten(clip: Path, tmp_path: Path) -> None:
+def test_earlier_partial_files_are_never_replaced(clip: Path, tmp_path: Path) -> None:
     older, output = tmp_path / "out.partial.mp4", tmp_path / "out.mp4"
     older.write_bytes(b"older")
     assert interrupted(clip, output).kept == str(tmp_path / "out.partial-2.mp4")
     assert interrupted(clip, output).kept == str(tmp_path / "out.partial-3.mp4")
     assert older.read_bytes() == b"older"
     output.write_bytes(b"finished")
-    assert interrupted(clip, output, overwrite=True).kept == str(older)
-    assert len(read_frames(older)) == DONE
+    fourth = tmp_path / "out.partial-4.mp4"
+    assert interrupted(clip, output, overwrite=True).kept == str(fourth)
+    assert len(read_frames(fourth)) == DONE
+    assert older.read_bytes() == b"older"
     assert output.read_bytes() == b"finished"
 
 
