@@ -133,18 +133,39 @@ class WorkFolder:
         Raises what ``find`` raises, OutputError where another run has it, OutputNotWritable,
         DiskFull.
         """
-        while not self.is_open:
-            try:
-                if not self.find():
-                    self._make()
-                self._take()
-            except FileNotFoundError:
-                # The run that had it has ended this moment.
-                continue
-            except OSError as error:
-                raise self.failed(error) from None
+        made = new_token()
+        try:
+            while not self.is_open:
+                try:
+                    if not self.find():
+                        self._make(made)
+                    self._take()
+                except FileNotFoundError:
+                    # The run that had it has ended this moment.
+                    continue
+                except OSError as error:
+                    raise self.failed(error) from None
+        except BaseException:
+            # An interrupt, too, leaves nothing of a run that has not begun.
+            with contextlib.suppress(OSError, OutputError):
+                self._undo(made)
+            raise
 
-    def _make(self) -> None:
+    def _undo(self, made: str) -> None:
+        """Remove what ``open`` has made, unless another run has taken it since."""
+        if self._token != made:
+            (self.path / f"journal.{made}.new").unlink(missing_ok=True)
+            self.remove_empty()
+            return
+        if (self.path / _JOURNAL).exists():
+            descriptor = open_regular(self.path / _JOURNAL)
+            if not lock_file(descriptor):
+                os.close(descriptor)
+                return
+            self._lock = descriptor
+        self.remove()
+
+    def _make(self, token: str) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
         # File systems without modes show others than were asked for.
@@ -152,7 +173,6 @@ class WorkFolder:
         for name in os.listdir(self.path):
             if _BEGUN.fullmatch(name):
                 (self.path / name).unlink()
-        token = new_token()
         new = self.path / f"journal.{token}.new"
         descriptor = create(new, mode=0o600)
         try:
@@ -160,10 +180,12 @@ class WorkFolder:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        self._token = token
         try:
             rename_new(new, self.path / _JOURNAL)
         except FileExistsError:
             # Another run was quicker, and will be found to hold it.
+            self._token = None
             new.unlink()
         sync_folder(self.path)
         sync_folder(self.path.parent)
@@ -261,7 +283,8 @@ class WorkFolder:
             return
         self.clear()
         try:
-            (self.path / _JOURNAL).unlink()
+            (self.path / _JOURNAL).unlink(missing_ok=True)
+            (self.path / f"journal.{self._token}.new").unlink(missing_ok=True)
         except OSError as error:
             raise self.failed(error) from None
         self._token = None

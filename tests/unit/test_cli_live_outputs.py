@@ -242,7 +242,7 @@ def test_two_recordings_do_not_share_a_tape(tmp_path: Path) -> None:
     tape = tmp_path / "a.mkv"
     busy, second = record_to(str(tape)), record_to(str(tape))
     busy.show(frame())
-    until(lambda: all_unfinished(tape))
+    until(lambda: bool(all_unfinished(tape)))
     second.show(frame())
     with pytest.raises(OutputError, match="another run is writing it"):
         second.finish()
