@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtstyle.errors import OutputError, OutputNotWritable
+from rtstyle.live.http_log import http_log
 from rtstyle.live.place import Place
 from rtstyle.media import jpeg_of
 from rtstyle.pipeline import Background
@@ -133,7 +134,11 @@ class MjpegServer:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=http_log("rtstyle.live.http"),
             handle_signals=False,
+            # Nothing but the head of a request is ever looked at.
+            auto_decompress=False,
+            lingering_time=0,
             # Who left makes room at once for who comes, were it the same one again.
             handler_cancellation=True,
             shutdown_timeout=1.0,
@@ -255,7 +260,8 @@ class MjpegServer:
             return 403, "this server is not called by that name"
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return 403, "pages of other sites may not show this"
-        if not hmac.compare_digest(request.match_info["token"].encode(), self._token.encode()):
+        given = request.match_info["token"].encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self._token.encode()):
             return 404, "nothing here; open the address that rtstyle printed"
         return None
 

@@ -68,7 +68,8 @@ def serving(home: Path, *options: str, port: int = 0) -> Iterator[tuple[str, int
     assert server.stdout is not None
     with server.stdout:
         try:
-            found = re.search(r"http://\S+:(\d+)/", server.stdout.readline())
+            # With the token, which the page trades for a cookie.
+            found = re.search(r"http://\S+:(\d+)/#token=\S+", server.stdout.readline())
             assert found is not None
             yield found.group(), int(found.group(1))
             server.send_signal(signal.SIGINT)
@@ -116,7 +117,7 @@ class Watched:
             self.troubles.append(f"{message.type}: {message.text}")
 
     def _see(self, request: Request) -> None:
-        if not request.url.startswith((self.address, "blob:", "data:")):
+        if not request.url.startswith((self.address.partition("#")[0], "blob:", "data:")):
             self.troubles.append(f"asked {request.url}")
 
 
