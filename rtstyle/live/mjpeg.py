@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtstyle.errors import OutputError, OutputNotWritable
-from rtstyle.live.http_log import http_log
+from rtstyle.live.http_edge import http_log, look_first
 from rtstyle.live.place import Place
 from rtstyle.media import jpeg_of
 from rtstyle.pipeline import Background
@@ -51,6 +51,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_REFUSAL_HEADERS = {**_HEADERS, "Content-Type": "text/plain; charset=utf-8"}
 
 
 class MjpegServer:
@@ -146,6 +147,8 @@ class MjpegServer:
         )
         self._closing = asyncio.Event()
         await runner.setup()
+        if runner.server is not None:
+            look_first(runner.server, _REFUSAL_HEADERS)
         try:
             await web.SockSite(runner, self._socket).start()
             self._loop = asyncio.get_running_loop()
@@ -266,8 +269,9 @@ class MjpegServer:
         return None
 
     def _refuse(self, status: int, why: str) -> web.StreamResponse:
-        headers = {**_HEADERS, "Content-Type": "text/plain; charset=utf-8"}
-        response: web.Response = self._web.Response(status=status, text=why + "\n", headers=headers)
+        response: web.Response = self._web.Response(
+            status=status, text=why + "\n", headers=_REFUSAL_HEADERS
+        )
         response.force_close()
         return response
 

@@ -115,8 +115,6 @@ class Gate:
         """Status and one line where ``request`` is not to be served; None where it is."""
         if sum(len(key) + len(value) for key, value in request.raw_headers) > MAX_HEADER_BYTES:
             return 431, "the headers are too long"
-        if odd := _odd_header(request):
-            return 400, f"the header {odd} holds characters that it may not"
         if len(request.headers.getall(hdrs.HOST, [])) != 1 or not self._is_own(
             request, request.headers[hdrs.HOST]
         ):
@@ -206,18 +204,6 @@ def cookie_name(request: web.BaseRequest) -> str:
 def _bearer(request: web.BaseRequest) -> str:
     scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return given if scheme.lower() == "bearer" else ""
-
-
-def _odd_header(request: web.BaseRequest) -> str:
-    """The name of a header that is not of printable ASCII; cookies may be of anybody."""
-    for name, value in request.raw_headers:
-        if not name.isascii():
-            return "with an odd name"
-        shown = name.decode("ascii").title()
-        text = value.replace(b"\t", b" ").decode("latin-1")
-        if shown != hdrs.COOKIE and not (text.isascii() and text.isprintable()):
-            return shown
-    return ""
 
 
 def _is_address(name: str) -> bool:

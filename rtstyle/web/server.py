@@ -15,12 +15,12 @@ from aiohttp import web
 
 from rtstyle.errors import UsageError
 from rtstyle.live import Load, Palette
-from rtstyle.live.http_log import http_log
+from rtstyle.live.http_edge import http_log, look_first
 from rtstyle.types import DEFAULT_LIMITS, Limits
 from rtstyle.web.app import Parts, make_app
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds
 from rtstyle.web.gallery import Gallery
-from rtstyle.web.guards import Gate, allow_many_files, is_loopback, new_token
+from rtstyle.web.guards import HEADERS, Gate, allow_many_files, is_loopback, new_token
 from rtstyle.web.jobs import Jobs
 from rtstyle.web.peers import video_calls
 from rtstyle.web.places import BACKLOG, IDLE_SECONDS, Pace, Places, watched
@@ -155,6 +155,7 @@ async def _listen(
 ) -> None:
     if runner.server is not None:
         places.attach(runner.server)
+        look_first(runner.server, HEADERS)
     site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, backlog=BACKLOG)
     try:
         await site.start()

@@ -64,7 +64,7 @@ class Client:
         ) as answer:
             data = await answer.read()
             json_like = answer.content_type == "application/json"
-            return answer.status, json.loads(data) if json_like else data, answer.headers
+            return answer.status, json.loads(data) if json_like and data else data, answer.headers
 
 
 @asynccontextmanager

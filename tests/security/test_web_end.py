@@ -103,9 +103,7 @@ def serve_and_end(number: int, folder: Path, cameras: int = 2) -> tuple[int, flo
     return result
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name
-)
+@pytest.mark.parametrize("number", ENDINGS, ids=lambda one: one.name)
 def test_with_cameras_on_and_a_film_in_work_it_ends_and_leaves_nothing(
     number: signal.Signals, tmp_path: Path
 ) -> None:

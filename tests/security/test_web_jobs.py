@@ -21,7 +21,7 @@ from tests.clips import make_clip, png_picture
 from tests.security.test_web import BINARY, Client, finished, job, running, started
 
 JSON = {"Content-Type": "application/json"}
-FRAMES = 1500
+FRAMES = 300
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def spool_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def film(tmp_path: Path) -> bytes:
     """Long enough that it is not done while anything is done to it."""
-    return make_clip(tmp_path / "clip.mp4", size=(640, 360), frames=FRAMES).read_bytes()
+    return make_clip(tmp_path / "clip.mp4", size=(320, 180), frames=FRAMES).read_bytes()
 
 
 def spool(folder: Path) -> Path:
@@ -121,7 +121,7 @@ def test_jobs_deleted_at_any_moment_leave_nothing_running(
             assert [one for one in starts.made if one.returncode is None] == [], turn
         assert {path.name for path in spool(tmp_path).iterdir()} == {"lock"}
         # Some were caught early, some late; else the moments prove nothing.
-        assert 5 < len(starts.made)
+        assert len(starts.made) > 5
         short = make_clip(tmp_path / "short.mp4", frames=4).read_bytes()
         next_one = await started(client, short, "next.mp4", kind="video")
         assert (await finished(client, next_one))["state"] == "done"
@@ -135,8 +135,10 @@ def test_a_job_that_waits_is_run_once_however_often_it_is_stopped_and_resumed(
     short = make_clip(tmp_path / "short.mp4", frames=4).read_bytes()
 
     async def work(client: Client) -> None:
-        starts = Starts(monkeypatch)
+        # The one before it keeps the place as long as it is not started.
+        starts = Starts(monkeypatch, held="before")
         long = await started(client, film, "long.mp4", kind="video")
+        await starts.reached.wait()
         waits = await started(client, short, "waits.mp4", kind="video")
         tasks = len(asyncio.all_tasks())
         for _ in range(30):
@@ -145,6 +147,7 @@ def test_a_job_that_waits_is_run_once_however_often_it_is_stopped_and_resumed(
                 assert found["state"] == state
             assert (await client.ask(f"/api/jobs/{waits}/resume", "POST"))[0] == 400, "twice"
         assert len(asyncio.all_tasks()) <= tasks + 2
+        starts.go.set()
         assert (await client.ask(f"/api/jobs/{long}", "DELETE"))[0] == 200
         assert (await finished(client, waits))["state"] == "done"
         assert len(starts.made) == 2
@@ -192,9 +195,7 @@ def test_a_preview_that_is_replaced_while_it_starts_ends(
 
 
 @pytest.mark.parametrize("asked", ["listing", "result"])
-def test_a_result_that_was_cleaned_up_costs_its_own_job_alone(
-    tmp_path: Path, asked: str
-) -> None:
+def test_a_result_that_was_cleaned_up_costs_its_own_job_alone(tmp_path: Path, asked: str) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=4).read_bytes()
 
     async def work(client: Client) -> None:

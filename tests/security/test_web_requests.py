@@ -307,7 +307,16 @@ def test_what_goes_wrong_in_the_server_stands_on_its_terminal(tmp_path: Path) ->
 def test_paths_and_methods_that_are_none_get_an_answer() -> None:
     async def work(client: Client) -> None:
         port = client.address.port
-        for path in ("//", "/../etc/passwd", "/%2e%2e/x", "/%ff", "/app.js/", "/\xff", "/?%ff=%", "*"):
+        for path in (
+            "//",
+            "/../etc/passwd",
+            "/%2e%2e/x",
+            "/%ff",
+            "/app.js/",
+            "/\xff",
+            "/?%ff=%",
+            "*",
+        ):
             for method in ("GET", "HEAD", "POST", "PUT", "TRACE", "CONNECT", "BREW"):
                 head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode("latin-1")
                 head += f"Origin: {client.url}\r\nCookie: {client.cookie}".encode()
