@@ -52,12 +52,16 @@ def write_camera(path: Path, pictures: Sequence[Pixels], *, repeat: int) -> Path
 
 
 @contextmanager
-def serving(home: Path, *options: str, port: int = 0) -> Iterator[tuple[str, int]]:
-    """``rtstyle web``, whose user has nothing but ``home``; its address and port."""
+def serving(home: Path, *options: str, port: int = 0, token: str = "") -> Iterator[tuple[str, int]]:
+    """``rtstyle web``, whose user has nothing but ``home``; its address and port.
+
+    ``token`` is one that stays the same from server to server.
+    """
     own = {
         "RTSTYLE_STYLES": str(home / "styles"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_DATA_HOME": str(home / "data"),
+        "RTSTYLE_WEB_TOKEN": token,
     }
     server = subprocess.Popen(
         [sys.executable, "-m", "rtstyle.cli.main", "web", "--port", str(port), *options],

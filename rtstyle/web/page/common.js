@@ -66,7 +66,11 @@ export async function ask(path, { method = "GET", body, ...rest } = {}) {
     throw new AwayError("rtstyle does not answer. Is it still running?");
   }
   $("locked").hidden = answer.status !== 401;
-  if (answer.status === 401) throw new LockedError("rtstyle does not know this page");
+  if (answer.status === 401) {
+    away = false;
+    $("away").hidden = true;
+    throw new LockedError("rtstyle does not know this page");
+  }
   heard(true);
   const found = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(found.error || `the server answered ${answer.status}`);
