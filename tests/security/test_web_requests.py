@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("aiortc")
 
-from rtstyle.styles.library import user_folder
+from rtstyle.styles.library import find_user_style, user_folder
 from rtstyle.web.gallery import Gallery
 from rtstyle.web.spool import PREFIX
 from tests.security.test_web import BINARY, TOKEN, Client, run
@@ -249,16 +249,13 @@ def test_one_bad_style_hides_no_other(number: str) -> None:
 def test_whatever_goes_wrong_with_a_style_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     own_style("bad")
     own_style("good")
-    from rtstyle.web import gallery
-
-    real = gallery.find_user_style
 
     def find(name: str) -> object:
         if name == "bad":
             raise OverflowError("int too large to convert to float")
-        return real(name)
+        return find_user_style(name)
 
-    monkeypatch.setattr(gallery, "find_user_style", find)
+    monkeypatch.setattr("rtstyle.web.gallery.find_user_style", find)
 
     async def work(client: Client) -> None:
         status, found, _ = await client.ask("/api/about")
