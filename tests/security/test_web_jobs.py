@@ -92,7 +92,7 @@ def test_a_job_deleted_while_its_process_is_started_does_not_run_on(
         starts.go.set()
         assert (await deleting)[0] == 200
         assert len(starts.made) == 1
-        assert starts.made[0].returncode is not None, "it runs on unseen"
+        assert starts.made[0].returncode not in (None, 0), "it ran on unseen"
         assert {path.name for path in spool(tmp_path).iterdir()} == {"lock"}
         # The only place for films is free.
         short = make_clip(tmp_path / "short.mp4", frames=4).read_bytes()
@@ -118,7 +118,7 @@ def test_jobs_deleted_at_any_moment_leave_nothing_running(
             here = f"/api/jobs/{identifier}"
             both = await asyncio.gather(client.ask(here, "DELETE"), client.ask(here, "DELETE"))
             assert sorted(answer[0] for answer in both) == [200, 404], turn
-            assert [one for one in starts.made if one.returncode is None] == [], turn
+            assert [one for one in starts.made if one.returncode in (None, 0)] == [], turn
         assert {path.name for path in spool(tmp_path).iterdir()} == {"lock"}
         # Some were caught early, some late; else the moments prove nothing.
         assert len(starts.made) > 5
