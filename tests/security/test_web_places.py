@@ -222,7 +222,7 @@ def test_uploads_that_do_not_come_take_no_place_from_one_that_does(
     async def work(client: Client) -> None:
         kind = "Content-Type: application/octet-stream"
         said = head(client, "POST /api/uploads?name=a.mp4", kind, "Content-Length: 9000000")
-        async with crowd(client, 70, said) as lines:
+        async with crowd(client, 110, said) as lines:
 
             async def drip() -> None:
                 while True:
