@@ -14,6 +14,7 @@ from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.live_check import check_live
 from rtstyle.cli.live_outputs import Chosen
 from rtstyle.cli.options import style_or_first
+from rtstyle.cli.trouble import told_of
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
 from rtstyle.live import (
     Capture,
@@ -136,14 +137,14 @@ def live(
 ) -> None:
     """Stylize a camera's pictures as they come; the newest always wins, so delay cannot grow.
 
-    Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished. Exit code 8: it ran to
-    its end, but a recording beside it did not.
+    Sound is not carried. Ctrl-C, SIGTERM or a closed terminal ends it, and files are finished. Exit
+    code 8: it ran to its end, but a recording beside it did not.
     """
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
     chosen = Chosen(output, record, fps, bitrate, insecure=insecure, overwrite=overwrite)
     chosen.check(camera)
-    with interruptible(), ExitStack() as stack:
+    with interruptible(), told_of("rtstyle.live.http"), ExitStack() as stack:
         # Everything that can refuse does so before a net is loaded.
         sinks, beside = chosen.open(stack)
         capture = stack.enter_context(

@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from rtstyle.backends import BACKENDS
+from rtstyle.cli.trouble import told_of
 from rtstyle.errors import UsageError
 from rtstyle.types import DEFAULT_LIMITS
-from rtstyle.web.server import Address, Settings, check, run
+from rtstyle.web.server import LOG, Address, Settings, check, run
 
 TOKEN_VARIABLE = "RTSTYLE_WEB_TOKEN"
 
@@ -22,8 +23,8 @@ Examples:
   rtstyle web --open --port 8000
   rtstyle web --host 192.168.1.5 --tls-cert cert.pem --tls-key key.pem
 
-It listens on this machine alone. With another --host every request needs the token that stands in
-the printed address; it is made anew each time, or taken from the variable RTSTYLE_WEB_TOKEN.
+It listens on this machine alone, and only who has the printed address gets in, since a machine may
+have other users: the token in it is made anew each time, or taken from RTSTYLE_WEB_TOKEN.
 Uploads and results lie in a private folder that is deleted when the server ends: download what you
 want to keep.
 """
@@ -126,6 +127,7 @@ def web(
         click.echo(f"rtstyle is at {address.url}")
         click.echo("Ctrl-C ends it")
         if open_page:
-            webbrowser.open(address.url)
+            webbrowser.open(address.opening)
 
-    run(settings, ready)
+    with told_of(LOG):
+        run(settings, ready)
