@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtstyle.cli.calibrate import calibrate_exported
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import OutputExists
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.group()
 def export() -> None:
     """Turn a trained net into a style that runs without torch."""
+    keep_going()
 
 
 @export.command(
@@ -76,6 +78,6 @@ def onnx(
 
 def echo_pack(spec: StyleSpec, parity: Parity) -> None:
     """Say what was checked and how to use the pack."""
-    click.echo(f"parity: {parity}")
-    click.echo(f"pack: {spec.file.parent}")
-    click.echo(f"use it: rtstyle video in.mp4 -o out.mp4 --style {spec.file.parent}")
+    echo(f"parity: {parity}")
+    echo(f"pack: {spec.file.parent}")
+    echo(f"use it: rtstyle video in.mp4 -o out.mp4 --style {spec.file.parent}")

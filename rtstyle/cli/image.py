@@ -11,6 +11,7 @@ import click
 
 from rtstyle.backends import Stylizer
 from rtstyle.cli.options import style_options, style_or_first
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import (
     BackendOutOfMemory,
     InputError,
@@ -58,6 +59,7 @@ def image(
     overwrite: bool,
 ) -> None:
     """Stylize each picture INPUT and write it to OUTPUT."""
+    keep_going()
     pairs = plan(sources, output)
     style = style_or_first(style)
     failures: list[RtstyleError] = []
@@ -83,17 +85,17 @@ def image(
                     raise
                 failures.append(error)
             else:
-                click.echo(f"{source} -> {target}")
+                echo(f"{source} -> {target}")
     if failures:
-        click.echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
+        echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
         for failure in failures:
-            click.echo(f"  {failure}", err=True)
+            echo(f"  {failure}", err=True)
         ctx.exit(failures[0].exit_code)
 
 
 def _open(stack: ExitStack, style: str, backend: str, precision: str) -> Stylizer:
     stylizer = stack.enter_context(open_stylizer(style, backend=backend, precision=precision))
-    click.echo(f"backend: {stylizer.info}")
+    echo(f"backend: {stylizer.info}")
     return stylizer
 
 

@@ -14,6 +14,7 @@ from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.live_check import check_live
 from rtstyle.cli.live_outputs import Chosen
 from rtstyle.cli.options import style_or_first
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
 from rtstyle.live import (
     Capture,
@@ -139,6 +140,7 @@ def live(
     Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished. Exit code 8: it ran to
     its end, but a recording beside it did not.
     """
+    keep_going()
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
     chosen = Chosen(output, record, fps, bitrate, insecure=insecure, overwrite=overwrite)
@@ -170,9 +172,9 @@ def live(
         with stop_on_interrupt() as stop:
             report = run.run(stop, seconds=seconds)
         info = mixer.palette.info(0)
-    click.echo(f"backend: {info}")
+    echo(f"backend: {info}")
     for line in told(report):
-        click.echo(line)
+        echo(line)
     if beside is not None and beside.failure:
         ctx.exit(EXIT_FINISHED_WITH_LOSS)
 

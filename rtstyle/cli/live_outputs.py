@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import click
-
+from rtstyle.addresses import is_url
+from rtstyle.cli.terminal import echo
 from rtstyle.errors import CameraError, OutputNotWritable, UsageError
 from rtstyle.live import (
     Beside,
@@ -22,7 +21,7 @@ from rtstyle.live import (
     parse_place,
     record_to,
 )
-from rtstyle.media import EncodeOptions, check_address, check_output, is_url
+from rtstyle.media import EncodeOptions, check_address, check_output
 
 _NO_FILE = ("window", "virtualcam", "mjpeg", "none")
 _CRASH_PROOF = (".mkv",)
@@ -114,8 +113,8 @@ def serve(place: Place) -> MjpegServer:
     """Serve pictures, and say where."""
     server = MjpegServer(place)
     where = ", with an address of this machine in its place" if place.is_everywhere else ""
-    click.echo(f"pictures are at {server.url}{where}")
-    click.echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
+    echo(f"pictures are at {server.url}{where}", secret=True)
+    echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
     return server
 
 
@@ -130,5 +129,4 @@ def stand_in(reason: CameraError) -> MjpegServer:
 
 def warn(line: str) -> None:
     """Say it at once; a terminal that was closed must not end a show."""
-    with contextlib.suppress(OSError, ValueError):
-        click.echo(f"warning: {line}", err=True)
+    echo(f"warning: {line}", err=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.cli.train_anime import animegan, distil, smooth_edges
 from rtstyle.cli.training import (
     FILE,
@@ -25,6 +26,7 @@ from rtstyle.cli.training import (
 @click.group()
 def train() -> None:
     """Train a style of your own: from a painting, anime pictures, or another net."""
+    keep_going()
 
 
 _required = options(
@@ -130,7 +132,7 @@ def johnson(
     settings = JohnsonTraining(content_layers=layers, **options)
     name = name or name_from(settings.style_image)
     trainer = JohnsonTrainer(settings)
-    click.echo(
+    echo(
         f"training width {settings.width} on {len(trainer.photos.train)} photos "
         f"in {settings.precision} on {settings.device}"
         + (f", resuming at iteration {trainer.iteration}" if trainer.iteration else "")

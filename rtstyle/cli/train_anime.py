@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.terminal import echo
 from rtstyle.cli.training import (
     FOLDER,
     card_options,
@@ -261,7 +262,7 @@ def animegan(
 
 
 def _announce(width: int, photos: int, given: dict[str, Any], iteration: int) -> None:
-    click.echo(
+    echo(
         f"training width {width} on {photos} photos in {given['precision']} on {given['device']}"
         + (f", resuming at iteration {iteration}" if iteration else "")
     )
@@ -277,4 +278,4 @@ def smooth_edges(pictures: Path, output: Path) -> None:
     """
     from rtstyle.train import smooth_folder
 
-    click.echo(f"{smooth_folder(pictures, output)} pictures with smooth edges in {output}")
+    echo(f"{smooth_folder(pictures, output)} pictures with smooth edges in {output}")

@@ -12,6 +12,7 @@ import click
 
 from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.cli.export import echo_pack
+from rtstyle.cli.terminal import echo
 from rtstyle.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def show(trainer: Trainer) -> None:
             losses = "  ".join(f"{k} {v:.3f}" for k, v in progress.losses.items())
             bar.update(1, losses)
             if not terminal and progress.iteration % _LOG_EVERY == 0:
-                click.echo(
+                echo(
                     f"{progress.iteration}/{progress.iterations}  {losses}  "
                     f"{progress.eta_seconds / 60:.0f} min left"
                 )

@@ -26,6 +26,7 @@ from rtstyle.cli.options import (
 from rtstyle.cli.preview import show_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
 from rtstyle.pipeline import (
@@ -174,6 +175,7 @@ def video(
     report_file: Path | None,
 ) -> None:
     """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
+    keep_going()
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)
     check_pictures(sources, output, preview=preview_count is not None, fps=fps is not None)
@@ -331,8 +333,8 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
 
 def _say_result(report: RunReport) -> None:
     for note in report.notes:
-        click.echo(f"note: {note}")
-    click.echo(
+        echo(f"note: {note}")
+    echo(
         f"done: {report.frames_out} frames in {report.seconds:.1f} s "
         f"({report.fps:.1f} fps) -> {report.output}"
     )

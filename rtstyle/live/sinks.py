@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from rtstyle.addresses import is_url, without_secrets
 from rtstyle.errors import OutputError
 from rtstyle.live.sender import Sender, Tell
 from rtstyle.media import (
@@ -18,9 +19,7 @@ from rtstyle.media import (
     FrameSink,
     PartFile,
     VideoWriter,
-    is_url,
     letterbox,
-    without_password,
 )
 from rtstyle.media.output import partial_names
 from rtstyle.pipeline import Background
@@ -176,7 +175,7 @@ def record_to(
     if is_url(target):
         return Sender(
             lambda size, fps: Broadcast(target, size, fps, bits=bits),
-            name=without_password(target),
+            name=without_secrets(target),
             rate=rate,
             tell=tell,
         )

@@ -2,7 +2,7 @@
 
 from rtstyle.media.acceptance import Verdict, Written, check_conversion, stamp_of
 from rtstyle.media.broadcast import Broadcast, check_address
-from rtstyle.media.camera import CAPTURE_CLOCK, Camera, is_url, open_camera, without_password
+from rtstyle.media.camera import CAPTURE_CLOCK, Camera, open_camera
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import (
     CODEC_NAMES,
@@ -98,7 +98,6 @@ __all__ = [
     "is_disk_full",
     "is_picture",
     "is_sequence",
-    "is_url",
     "is_whole",
     "jpeg_of",
     "letterbox",
@@ -123,7 +122,6 @@ __all__ = [
     "to_bytes",
     "verify_video",
     "weigh",
-    "without_password",
     "write_clip",
     "write_image",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -12,12 +11,12 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, cast
-from urllib.parse import urlsplit
 
 import av
 import cv2
 from av.container import InputContainer
 
+from rtstyle.addresses import is_url, without_secrets
 from rtstyle.errors import CameraBusy, CameraError, CameraLost
 from rtstyle.media.colour import ToRgb, colour_of, resolve_colour
 from rtstyle.media.deep import to_bytes
@@ -30,7 +29,6 @@ _SYSTEM: str = sys.platform
 CAPTURE_CLOCK = Fraction(1, 10**9)
 """Time base of live frames: pts is the monotonic clock in nanoseconds when it was captured."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,hls"
 """No file: an address must not make us read what lies on this disk."""
 _URL_TIMEOUT = 5.0
@@ -62,18 +60,6 @@ class Camera(Protocol):
     def close(self) -> None:
         """Give the device or file back; calling it twice is allowed."""
         ...
-
-
-def is_url(name: str) -> bool:
-    """Whether ``name`` is an address, as ``rtsp://camera/stream``."""
-    return _URL.match(name) is not None
-
-
-def without_password(url: str) -> str:
-    """The address as messages may show it."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl()
 
 
 def open_camera(
@@ -191,7 +177,7 @@ class UrlCamera:
     device = False
 
     def __init__(self, url: str, *, size: Size | None, stop: threading.Event) -> None:
-        self.name = without_password(url)
+        self.name = without_secrets(url)
         self._size, self._pace = size, _Pace(stop)
         options = {"protocol_whitelist": _PROTOCOLS, "fflags": "nobuffer"}
         if url.lower().startswith("rtsp"):
