@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rtstyle.errors import ModelError
+from rtstyle.errors import ModelError, OutputNotWritable
 from rtstyle.styles import StyleSpec, bundled_styles, user_styles
 from rtstyle.styles.folders import user_cache_folder
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
@@ -89,12 +89,15 @@ class Gallery:
 
 
 def _kept(spec: StyleSpec, sample: bytes) -> Path | None:
-    """Where the picture of a style is kept between servers; None for one without a hash."""
+    """Where the picture of a style is kept between servers; None for one without a hash, and
+    where no cache folder is known."""
     if spec.sha256 is None:
         return None
     # Neither another net of this name nor another scene is taken for this one.
     scene = hashlib.sha256(sample).hexdigest()[:16]
-    return user_cache_folder() / "gallery" / f"{spec.sha256}-{scene}.jpg"
+    with contextlib.suppress(OutputNotWritable):
+        return user_cache_folder() / "gallery" / f"{spec.sha256}-{scene}.jpg"
+    return None
 
 
 def _is_whole(picture: Path) -> bool:
