@@ -13,8 +13,9 @@ import click
 from rtstyle.cli.sample import sample_picture
 from rtstyle.cli.terminal import echo, echo_json, keep_going
 from rtstyle.errors import UsageError
+from rtstyle.styles import user_folder
 from rtstyle.styles.catalogue import CATALOGUE, CatalogueEntry, find_entry
-from rtstyle.styles.download import Fetched, fetch
+from rtstyle.styles.download import Fetched, download_folder, fetch
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -57,6 +58,9 @@ def pull(*, name: str | None, as_list: bool, as_json: bool, accepted: bool) -> N
         return
     keep_going()
     entry = find_entry(name)
+    # Nothing is fetched that could not be kept.
+    user_folder()
+    download_folder()
     echo(f"{entry.title}: {entry.source}")
     echo(f"licence: {entry.licence}")
     if entry.non_commercial and not accepted:
