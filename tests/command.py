@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,17 +27,12 @@ def shell_command(
         environment.pop(name, None)
         if value is not None:
             environment[name] = value
+    shell = ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}", "bash"]
     return subprocess.run(
-        ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}", "bash"]
-        + [sys.executable, "-m", "rtstyle.cli.main", *map(str, arguments)],
+        [*shell, sys.executable, "-m", "rtstyle.cli.main", *map(str, arguments)],
         cwd=folder,
         env=environment,
         capture_output=True,
         timeout=_SECONDS,
         check=False,
     )
-
-
-def quoted(path: Path) -> str:
-    """A path as a word of a shell's line."""
-    return shlex.quote(str(path))

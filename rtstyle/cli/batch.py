@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rtstyle.addresses import without_secrets_in
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import as_json, write_json
 from rtstyle.cli.terminal import echo
@@ -89,7 +90,8 @@ class Batch:
         """A film could not be converted; the exit code is what it would be alone."""
         message = " ".join(message.splitlines())
         self._failures.append((job, message, code))
-        self._records[job] = {"state": "failed", "error": message, "exit_code": code}
+        told = without_secrets_in(message)
+        self._records[job] = {"state": "failed", "error": told, "exit_code": code}
         echo(f"{self._place(job)}: {job.source} failed: {message}", err=True)
 
     def stopped(self, job: Job, message: str) -> None:
@@ -156,7 +158,7 @@ class Batch:
         """One record a film, in the order of the plan, whatever became of it."""
         records = [
             {
-                "input": str(job.source),
+                "input": without_secrets_in(str(job.source)),
                 "output": str(job.target),
                 **self._records.get(job, {"state": "not begun"}),
             }

@@ -144,7 +144,7 @@ def live(
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
     chosen = Chosen(output, record, fps, bitrate, insecure=insecure, overwrite=overwrite)
-    chosen.check(camera)
+    chosen.check(camera, styles)
     with interruptible(), ExitStack() as stack:
         # Everything that can refuse does so before a net is loaded.
         sinks, beside = chosen.open(stack)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rtstyle.addresses import is_url
+from rtstyle.cli.apart import refuse_style
 from rtstyle.cli.terminal import echo
 from rtstyle.errors import CameraError, OutputNotWritable, UsageError
+from rtstyle.files import same_place
 from rtstyle.live import (
     Beside,
     LiveSink,
@@ -44,8 +47,8 @@ class Chosen:
         """Whether pictures are fetched from us, not sent."""
         return self.output == "mjpeg" or (is_url(self.output) and is_http(self.output))
 
-    def check(self, camera: str) -> None:
-        """Refuse what cannot be, before anything is opened."""
+    def check(self, camera: str, styles: Sequence[str] = ()) -> None:
+        """Refuse what cannot be, before anything is opened; ``styles`` are those to be loaded."""
         if self.is_served:
             parse_place(self.output, insecure=self.insecure)
         elif self.insecure:
@@ -54,10 +57,13 @@ class Chosen:
         targets += [] if self.record is None else [self.record]
         for target in targets:
             check_place(target, camera, overwrite=self.overwrite)
-        if self.record is not None and self.record == self.output:
+        files = [Path(target) for target in targets if not is_url(target)]
+        same = self.record == self.output or (len(files) == 2 and same_place(*files))
+        if self.record is not None and same:
             raise UsageError(
                 f"{self.record}: --record and --output name the same file; leave one out"
             )
+        refuse_style(files, styles)
         if self.bitrate is not None and not any(is_url(target) for target in targets):
             raise UsageError("--bitrate is for addresses that are sent to; leave it out")
         for target in targets:

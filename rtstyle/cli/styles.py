@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.apart import refuse_style
 from rtstyle.cli.calibrate import calibrate
 from rtstyle.cli.pull import pull
 from rtstyle.cli.sample import sample_picture
@@ -190,6 +191,7 @@ def sheet(
     """Draw the source and every style on it, with their names, into one picture."""
     keep_going()
     check_image_output(output, source=picture, overwrite=overwrite)
+    refuse_style([output], names)
     specs = [find_style(name) for name in names] or list(bundled_styles())
     if not specs:
         raise UsageError("no style is bundled here; name one with --style FILE.onnx or PACKDIR")

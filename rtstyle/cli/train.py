@@ -13,6 +13,7 @@ from rtstyle.cli.training import (
     FILE,
     FOLDER,
     card_options,
+    check_apart,
     compile_option,
     finish,
     machine_options,
@@ -124,6 +125,10 @@ def johnson(
     **options: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Train a Johnson net by perceptual loss; ends with OUTPUT/pack, a style ready to run."""
+    check_apart(
+        options["output"],
+        *(options[key] for key in ("style_image", "photos", "features", "initial")),
+    )
     from rtstyle.train import JohnsonTrainer, JohnsonTraining, resolve_device, resolve_precision
 
     options["device"] = resolve_device(options["device"])

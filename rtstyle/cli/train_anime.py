@@ -12,6 +12,7 @@ from rtstyle.cli.terminal import echo
 from rtstyle.cli.training import (
     FOLDER,
     card_options,
+    check_apart,
     compile_option,
     finish,
     machine_options,
@@ -169,6 +170,9 @@ def distil(
     **given: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Teach a generator another net's pictures; ends with OUTPUT/pack, a style ready to run."""
+    check_apart(
+        given["output"], *(given[key] for key in ("teacher", "photos", "features", "initial"))
+    )
     from rtstyle.train import (
         DistilTrainer,
         DistilTraining,
@@ -237,6 +241,10 @@ def animegan(
     **given: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Train AnimeGANv2 on photos and anime; ends with OUTPUT/pack, a style ready to run."""
+    check_apart(
+        given["output"],
+        *(given[key] for key in ("anime", "teacher", "photos", "features", "initial")),
+    )
     from rtstyle.train import (
         AnimeTrainer,
         AnimeTraining,

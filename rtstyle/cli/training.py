@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtstyle.cli.apart import PACK_FILES, refuse_reads
 from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.cli.export import echo_pack
 from rtstyle.cli.terminal import echo
@@ -66,6 +67,21 @@ card_options = options(
     click.option("--title", help="Title for people.  [default: from the name]"),
     click.option("--licence", default="unspecified", help="Licence of the finished style."),
 )
+
+
+_WRITTEN = (
+    "checkpoint.safetensors",
+    "resume.pt",
+    "losses.csv",
+    "losses.png",
+    *(f"pack/{name}" for name in PACK_FILES),
+)
+
+
+def check_apart(output: Path, *reads: Path | None) -> None:
+    """Refuse a folder in which a run would replace what it learns from; raises OutputExists."""
+    samples = [path.name for path in output.glob("samples-*.png")] if output.is_dir() else []
+    refuse_reads(output, (".", *_WRITTEN, *samples), reads)
 
 
 def show(trainer: Trainer) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from rtstyle.cli.apart import read_of, refuse_style
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.choice import Choice, say_backend
 from rtstyle.cli.interrupt import interruptible
@@ -29,6 +30,7 @@ from rtstyle.cli.report import check_report, write_report
 from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
+from rtstyle.files import same_place
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -36,7 +38,7 @@ from rtstyle.pipeline import (
     plan_batch,
     stylize_video,
 )
-from rtstyle.styles import find_style
+from rtstyle.styles import find_style, style_files
 from rtstyle.types import RunReport
 
 _EPILOG = """\b
@@ -212,6 +214,7 @@ def video(
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
+        refuse_style([target] if target else [], [choice.style])
         show_preview(choice, sources[0], target, preview_count, container, overwrite, fps)
         return
     assert output is not None
@@ -241,7 +244,9 @@ def _one(
     fps: Fraction | None,
 ) -> int:
     if report_file is not None:
-        check_report(report_file, others=(source, output), overwrite=overwrite)
+        reads = (*read_of(source), *style_files(choice.style))
+        check_report(report_file, others=reads, outputs=(output,), overwrite=overwrite)
+    refuse_style([output], [choice.style])
     with interruptible(), ProgressDisplay(sys.stderr) as display:
         report = stylize_video(
             source,
@@ -284,13 +289,18 @@ def _many(
         container=container,
         overwrite=overwrite,
         skip_existing=skip_existing,
+        reads=style_files(choice.style),
     )
+    if report_file is not None:
+        jobs = (*plan.skipped, *plan.jobs)
+        reads = (*(job.source for job in jobs), *style_files(choice.style))
+        targets = [job.target for job in jobs]
+        # The one folder that may be made for it is the batch's own.
+        made = folder if same_place(report_file.parent, folder) else None
+        check_report(report_file, others=reads, outputs=targets, overwrite=overwrite, made=made)
     # A style that is none must not leave a folder behind.
     find_style(choice.style)
     plan.make_folder()
-    if report_file is not None:
-        files = (path for job in (*plan.skipped, *plan.jobs) for path in (job.source, job.target))
-        check_report(report_file, others=tuple(files), overwrite=overwrite)
     batch = Batch(plan)
     with interruptible():
         try:

@@ -25,7 +25,14 @@ from rtstyle.media.hardware import hardware_encoders
 from rtstyle.media.hdr import HDR_MODES
 from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.mark import Mark
-from rtstyle.media.numbered import PICTURE_ENDINGS, is_picture, numbered_name, only_sequence
+from rtstyle.media.numbered import (
+    PICTURE_ENDINGS,
+    STAMPS_NAME,
+    find_numbered,
+    is_picture,
+    numbered_name,
+    only_sequence,
+)
 from rtstyle.media.output import PartFile, check_container, check_output, is_disk_full, muxer_of
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.pictures import choose_encoder, stored_otherwise
@@ -52,6 +59,7 @@ __all__ = [
     "ENCODER_KINDS",
     "HDR_MODES",
     "PICTURE_ENDINGS",
+    "STAMPS_NAME",
     "VIDEO_ENDINGS",
     "BitDepth",
     "Broadcast",
@@ -91,6 +99,7 @@ __all__ = [
     "encoders",
     "ending_for",
     "ends_in_sound",
+    "find_numbered",
     "find_pictures",
     "find_videos",
     "frame_of",

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from rtstyle.addresses import without_secrets
 from rtstyle.errors import (
     CameraBusy,
     CameraError,

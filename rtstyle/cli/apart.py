@@ -1,0 +1,66 @@
+"""What a run writes is none of what it reads, and is written once: judged by file, not by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rtstyle.errors import InputError, OutputExists
+from rtstyle.files import same_file, same_place
+from rtstyle.media import STAMPS_NAME, find_numbered, is_sequence, numbered_name
+from rtstyle.styles import style_files
+
+PACK_FILES = ("style.json", "model.onnx")
+"""What an export writes."""
+
+
+def read_of(source: Path) -> tuple[Path, ...]:
+    """The files that an input is made of: itself, or numbered pictures with their times."""
+    if not is_sequence(source):
+        return (source,)
+    pattern = numbered_name(source)
+    pictures: Iterable[Path] = ()
+    if pattern is not None:
+        try:
+            pictures, _ = find_numbered(pattern)
+        except InputError:  # told when it is read
+            pictures = ()
+    return (source, source.parent / STAMPS_NAME, *pictures)
+
+
+def writes(output: Path, path: Path) -> bool:
+    """Whether ``output``, a file or numbered pictures, may write the file ``path``."""
+    pattern = numbered_name(output)
+    if pattern is None:
+        return same_place(output, path)
+    if not same_place(pattern.folder, path.parent):
+        return False
+    name = path.name.casefold()
+    return name == STAMPS_NAME or (
+        name.startswith(pattern.prefix.casefold()) and name.endswith(pattern.suffix.casefold())
+    )
+
+
+def refuse_style(outputs: Iterable[Path], styles: Sequence[str]) -> None:
+    """Raise OutputExists where an output would replace a file of a style that is used."""
+    files = [file for style in styles for file in style_files(style) if os.path.isfile(file)]
+    for output in outputs:
+        for file in files:
+            numbered = numbered_name(output) is not None and writes(output, file)
+            if numbered or same_file(output, file):
+                raise OutputExists(
+                    f"{str(output)!r} is a file of the style that is used; it is never "
+                    "overwritten: choose another name"
+                )
+
+
+def refuse_reads(folder: Path, names: Iterable[str], reads: Iterable[Path | None]) -> None:
+    """Raise OutputExists where one of the files ``names`` of ``folder`` is read, too."""
+    read = [path for path in reads if path is not None]
+    for name in names:
+        for path in read:
+            if same_file(folder / name, path):
+                raise OutputExists(
+                    f"{path} would be replaced by this run, which reads it; write to another folder"
+                )
