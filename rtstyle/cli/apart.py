@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rtstyle.errors import InputError, OutputExists
+from rtstyle.addresses import without_secrets
+from rtstyle.errors import InputError, OutputExists, OutputNotWritable
 from rtstyle.files import same_file, same_place
 from rtstyle.media import STAMPS_NAME, find_numbered, is_sequence, numbered_name
 from rtstyle.styles import style_files
 
 PACK_FILES = ("style.json", "model.onnx")
 """What an export writes."""
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def read_of(source: Path) -> tuple[Path, ...]:
@@ -27,6 +32,23 @@ def read_of(source: Path) -> tuple[Path, ...]:
         except InputError:  # told when it is read
             pictures = ()
     return (source, source.parent / STAMPS_NAME, *pictures)
+
+
+def is_address(name: str | Path) -> bool:
+    """Whether a file's name is an address, also one of whose two slashes a path has made one."""
+    text = str(name)
+    return bool(_ADDRESS.match(text)) and not os.path.isdir(text.partition("/")[0])
+
+
+def refuse_addresses(*outputs: str | Path | None) -> None:
+    """Raise OutputNotWritable for an address where a file is written; its last part, by which
+    files are called in messages, may be the key of a stream."""
+    for output in outputs:
+        if output is not None and is_address(output):
+            raise OutputNotWritable(
+                f"{without_secrets(str(output))}: this writes files; 'rtstyle live' sends to "
+                "addresses"
+            )
 
 
 def writes(output: Path, path: Path) -> bool:

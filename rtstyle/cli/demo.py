@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from rtstyle.cli.apart import refuse_style
+from rtstyle.cli.apart import refuse_addresses, refuse_style
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.options import style_or_first
 from rtstyle.cli.progress import ProgressDisplay
@@ -63,6 +63,7 @@ def demo(*, style: str | None, folder: Path, overwrite: bool) -> None:
     Writes sample.mp4 (the clip), demo.mp4 (the same, stylized) and demo.png (one frame of both).
     """
     keep_going()
+    refuse_addresses(folder)
     if style is not None:
         refuse_style((folder / name for name in NAMES), [style])
     _check_folder(folder, overwrite=overwrite)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtstyle.cli.apart import PACK_FILES, refuse_reads
+from rtstyle.cli.apart import PACK_FILES, refuse_addresses, refuse_reads
 from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import OutputExists
@@ -60,6 +60,7 @@ def onnx(
     """Export CHECKPOINT (of `rtstyle train`) to ONNX and check it against torch."""
     if output.exists() and not overwrite:
         raise OutputExists(f"{output}: exists already; give another -o or --overwrite")
+    refuse_addresses(output)
     refuse_reads(output, PACK_FILES, (checkpoint,))
     from rtstyle.cli.training import name_from
     from rtstyle.export import PackCard

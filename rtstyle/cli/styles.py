@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from rtstyle.cli.apart import refuse_style
+from rtstyle.cli.apart import is_address, refuse_addresses, refuse_style
 from rtstyle.cli.calibrate import calibrate
 from rtstyle.cli.pull import pull
 from rtstyle.cli.sample import sample_picture
 from rtstyle.cli.sheet import Cell, draw_sheet
 from rtstyle.cli.terminal import echo, echo_json, keep_going
-from rtstyle.errors import UsageError
+from rtstyle.errors import UnknownStyle, UsageError
 from rtstyle.media import check_image_output, read_image, write_image
 from rtstyle.pipeline import open_stylizer
 from rtstyle.styles import StyleSpec, bundled_styles, find_style, remove, user_styles
@@ -128,6 +128,8 @@ def import_(
     can be done.
     """
     keep_going()
+    if is_address(file):
+        raise UnknownStyle(f"{file}: is an address; fetch the file first, and name that")
     from rtstyle.importers import Hints, import_style
 
     found = import_style(
@@ -190,6 +192,7 @@ def sheet(
 ) -> None:
     """Draw the source and every style on it, with their names, into one picture."""
     keep_going()
+    refuse_addresses(output)
     check_image_output(output, source=picture, overwrite=overwrite)
     refuse_style([output], names)
     specs = [find_style(name) for name in names] or list(bundled_styles())
