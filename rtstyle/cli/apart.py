@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rtstyle.addresses import without_secrets
-from rtstyle.errors import InputError, OutputExists, OutputNotWritable
+from rtstyle.errors import InputError, NotAVideo, OutputExists, OutputNotWritable
 from rtstyle.files import same_file, same_place
 from rtstyle.media import STAMPS_NAME, find_numbered, is_sequence, numbered_name
 from rtstyle.styles import style_files
@@ -38,6 +38,16 @@ def is_address(name: str | Path) -> bool:
     """Whether a file's name is an address, also one of whose two slashes a path has made one."""
     text = str(name)
     return bool(_ADDRESS.match(text)) and not os.path.isdir(text.partition("/")[0])
+
+
+def refuse_played(*inputs: Path) -> None:
+    """Raise NotAVideo for an address where a file is read; a result would be called after it."""
+    for name in inputs:
+        if is_address(name):
+            raise NotAVideo(
+                f"{without_secrets(str(name))}: this reads files; addresses are played by "
+                "'rtstyle live --camera'"
+            )
 
 
 def refuse_addresses(*outputs: str | Path | None) -> None:

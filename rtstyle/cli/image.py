@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from rtstyle.backends import Stylizer
-from rtstyle.cli.apart import refuse_addresses
+from rtstyle.cli.apart import refuse_addresses, refuse_played
 from rtstyle.cli.options import style_options, style_or_first
 from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import (
@@ -64,6 +64,7 @@ def image(
 ) -> None:
     """Stylize each picture INPUT and write it to OUTPUT."""
     keep_going()
+    refuse_played(*sources)
     refuse_addresses(output)
     style = style_or_first(style)
     pairs = plan(sources, output, reads=style_files(style))

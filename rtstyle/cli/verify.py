@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from rtstyle.cli.apart import refuse_played
 from rtstyle.cli.options import parse_time
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.terminal import echo, echo_json, keep_going
@@ -66,6 +67,7 @@ def verify(
     as_json: bool,
 ) -> None:
     """Prove from the files alone what of the video INPUT is in its conversion OUTPUT."""
+    refuse_played(source, output)
     allowed = [name.strip() for names in allow for name in names.split(",")]
     with ProgressDisplay(sys.stderr, label="checking") as display:
         meter: ProgressMeter | None = None

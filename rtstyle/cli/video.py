@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from rtstyle.cli.apart import read_of, refuse_addresses, refuse_style
+from rtstyle.cli.apart import read_of, refuse_addresses, refuse_played, refuse_style
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.choice import Choice, say_backend
 from rtstyle.cli.interrupt import interruptible
@@ -178,6 +178,7 @@ def video(
 ) -> None:
     """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
     keep_going()
+    refuse_played(*sources)
     refuse_addresses(output, report_file)
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)

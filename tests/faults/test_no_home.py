@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rtstyle.cli import pull as pull_module
 from rtstyle.cli.main import main
 from rtstyle.styles.catalogue import CATALOGUE
+from rtstyle.styles.download import download_folder
 from tests.clips import make_clip
 from tests.command import shell_command
 from tests.nets import identity_net, make_pack
@@ -83,7 +83,7 @@ def test_with_the_variable_set_all_is_as_ever(
     listed = run("styles", "list")
     assert (listed.exit_code, listed.stderr) == (0, "")
     assert "mine" in listed.stdout
-    assert pull_module.download_folder().is_relative_to(tmp_path / "styles")
+    assert download_folder().is_relative_to(tmp_path / "styles")
 
 
 @pytest.mark.usefixtures("homeless")

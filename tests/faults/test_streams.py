@@ -6,6 +6,7 @@ Through the real command, since the streams of a test are no real ones.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_a_batch_goes_on_to_its_end(work: Path, line: str, jobs: int) -> None:
     films = work / "films"
     films.mkdir()
     for name in (STRANGE.encode(), BYTES, b"last.mp4"):
-        shutil.copy(work / "in.mp4", bytes(films) + b"/" + name)
+        shutil.copy(work / "in.mp4", films / os.fsdecode(name))
     (films / "a-broken.mp4").write_bytes(b"no film")
     done = shell_command(
         line,
