@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def refuse_style(outputs: Iterable[Path], styles: Sequence[str]) -> None:
                     f"{str(output)!r} is a file of the style that is used; it is never "
                     "overwritten: choose another name"
                 )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OutputNotWritable for what is no folder, and cannot be made one."""
+    refuse_addresses(folder)
+    for place in (folder, *folder.parents):
+        try:
+            mode = os.stat(place).st_mode
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputNotWritable(f"{folder}: cannot be a folder here: {reason}") from None
+        if not stat.S_ISDIR(mode):
+            raise OutputNotWritable(f"{folder}: {place} is no folder; choose another one")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise OutputNotWritable(f"{folder}: the folder {place} refuses files; choose another")
+        return
 
 
 def refuse_reads(folder: Path, names: Iterable[str], reads: Iterable[Path | None]) -> None:

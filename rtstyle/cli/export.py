@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rtstyle.cli.apart import PACK_FILES, refuse_addresses, refuse_reads
+from rtstyle.cli.apart import PACK_FILES, check_folder, refuse_reads
 from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import OutputExists
@@ -58,9 +59,9 @@ def onnx(
     overwrite: bool,
 ) -> None:
     """Export CHECKPOINT (of `rtstyle train`) to ONNX and check it against torch."""
-    if output.exists() and not overwrite:
+    if os.path.exists(output) and not overwrite:
         raise OutputExists(f"{output}: exists already; give another -o or --overwrite")
-    refuse_addresses(output)
+    check_folder(output)
     refuse_reads(output, PACK_FILES, (checkpoint,))
     from rtstyle.cli.training import name_from
     from rtstyle.export import PackCard

@@ -42,8 +42,8 @@ def check_report(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputNotWritable(f"{path}: the report cannot be written there: {reason}") from None
-    if path.parent != made or path.parent.exists():
-        if not path.parent.is_dir():
+    if path.parent != made or os.path.exists(path.parent):
+        if not os.path.isdir(path.parent):
             raise OutputNotWritable(f"{path}: there is no folder {path.parent}; make it first")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputNotWritable(f"{path}: the folder {path.parent} refuses files")

@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import traceback
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
@@ -23,10 +22,8 @@ import click
 
 from rtstyle.addresses import without_secrets_in
 from rtstyle.errors import OutputError
+from rtstyle.texts import is_plain, printable
 
-_JOINERS = "\u200c\u200d"
-"""Within words of Persian and Hindi, and within emoji."""
-_TABS = "\n\t"
 _OWN = re.compile(r"\x1b\[(?:\?25[lh]|K)|[\r\n\t]")
 _PIECES = re.compile(f"({_OWN.pattern})")
 """What bars on a terminal are drawn with: hide and show the cursor, wipe to the line's end."""
@@ -41,24 +38,9 @@ class LostOutputError(OutputError):
     """Standard output, on which the result was to stand, cannot be written."""
 
 
-def printable(text: str, *, lines: bool = False) -> str:
-    """``text`` with control characters, escape codes, bidirectional marks and what is no character
-    at all written as ``\\x1b``; with ``lines`` the ends of lines and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(c if _is_plain(c) or (lines and c in _TABS) else _escaped(c) for c in text)
-
-
 def shown(text: str, *, lines: bool = False) -> str:
     """``text`` as people may see it: printable, addresses without passwords and keys."""
     return printable(without_secrets_in(text), lines=lines)
-
-
-def _is_plain(character: str) -> bool:
-    # Python counts every space but one among what cannot be printed.
-    return (
-        character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs"
-    )
 
 
 def _drawable(text: str) -> str:
@@ -69,10 +51,6 @@ def _drawable(text: str) -> str:
     return "".join(
         piece if _OWN.fullmatch(piece) else printable(piece) for piece in _PIECES.split(text)
     )
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def echo(text: str = "", *, err: bool = False, secret: bool = False) -> None:
@@ -109,7 +87,7 @@ def json_text(content: object, *, encoding: str | None = "utf-8") -> str:
     """``content``, in types JSON knows, as text that any terminal and any file takes."""
     for ascii_only in (False, True):
         text = json.dumps(content, indent=2, ensure_ascii=ascii_only)
-        text = "".join(c if c == "\n" or _is_plain(c) else _json_escaped(c) for c in text)
+        text = "".join(c if c == "\n" or is_plain(c) else _json_escaped(c) for c in text)
         with contextlib.suppress(UnicodeEncodeError):
             text.encode(encoding or "utf-8")
             break

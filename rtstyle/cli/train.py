@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.numbers import Number
 from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.cli.train_anime import animegan, distil, smooth_edges
 from rtstyle.cli.training import (
@@ -67,7 +68,7 @@ _net = options(
         show_default=True,
         help="Short side the painting is scaled to; larger paints with smaller strokes.",
     ),
-    click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate."),
+    click.option("--rate", type=Number(), default=1e-3, show_default=True, help="Learning rate."),
     click.option(
         "--initial",
         type=click.Path(exists=True, path_type=Path),
@@ -78,21 +79,21 @@ _net = options(
 _weights = options(
     click.option(
         "--content-weight",
-        type=float,
+        type=Number(),
         default=1.0,
         show_default=True,
         help="More keeps faces and text clearer.",
     ),
     click.option(
         "--style-weight",
-        type=float,
+        type=Number(),
         default=1.0,
         show_default=True,
         help="More paints more boldly.",
     ),
     click.option(
         "--variation-weight",
-        type=float,
+        type=Number(),
         default=2.0,
         show_default=True,
         help="More leaves flat areas calmer.",

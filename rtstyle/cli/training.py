@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtstyle.cli.apart import PACK_FILES, refuse_addresses, refuse_reads
+from rtstyle.cli.apart import PACK_FILES, check_folder, refuse_reads
 from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.cli.export import echo_pack
 from rtstyle.cli.terminal import echo
@@ -80,8 +81,8 @@ _WRITTEN = (
 
 def check_apart(output: Path, *reads: Path | None) -> None:
     """Refuse a folder in which a run would replace what it learns from; raises OutputExists."""
-    refuse_addresses(output)
-    samples = [path.name for path in output.glob("samples-*.png")] if output.is_dir() else []
+    check_folder(output)
+    samples = [path.name for path in output.glob("samples-*.png")] if os.path.isdir(output) else []
     refuse_reads(output, (".", *_WRITTEN, *samples), reads)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
 import time
@@ -32,6 +33,8 @@ CAPTURE_CLOCK = Fraction(1, 10**9)
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,hls"
 """No file: an address must not make us read what lies on this disk."""
 _URL_TIMEOUT = 5.0
+_MOST_DIGITS = 9
+"""Of a camera's number; more are a file's name."""
 _FLUENT = 15
 """Frames a second below which a picture is seen to jerk."""
 _WIDTH, _HEIGHT = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
@@ -76,13 +79,20 @@ def open_camera(
     picture. Raises CameraError (CameraBusy), and for a file what ``open_video`` raises.
     """
     stop = stop or threading.Event()
-    if name.isascii() and name.isdigit():
+    if name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS:
         return DeviceCamera(name, size=size, fps=fps)
     if is_url(name):
         return UrlCamera(name, size=size, stop=stop)
-    if _SYSTEM.startswith("linux") and Path(name).is_char_device():
+    if _SYSTEM.startswith("linux") and _is_device(name):
         return DeviceCamera(name, size=size, fps=fps)
     return FileCamera(name, size=size, stop=stop)
+
+
+def _is_device(name: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 class DeviceCamera:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,9 +19,13 @@ from rtstyle.addresses import HIDDEN, without_secrets, without_secrets_in
 from rtstyle.cli.main import main
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import as_json
-from rtstyle.cli.terminal import Shown, json_text, printable
+from rtstyle.cli.sample import sample_picture
+from rtstyle.cli.terminal import Shown, json_text
+from rtstyle.media import read_image, write_image
 from rtstyle.pipeline import Progress
+from rtstyle.texts import printable
 from tests.clips import make_clip
+from tests.command import shell_command
 from tests.nets import make_pack
 from tests.unit.test_cli_report import REPORT
 
@@ -209,6 +215,29 @@ def test_no_command_tells_a_key_or_a_password(place: Path, address: str) -> None
 def test_a_report_tells_no_key_or_password(address: str) -> None:
     told = json.dumps(as_json(replace(REPORT, notes=(f"{address} went away",), input=address)))
     assert not [secret for secret in SECRETS if secret in told]
+
+
+def test_a_name_that_is_no_text_is_drawn_on_a_sheet(place: Path) -> None:
+    """OpenCV ends the process for such a string, so this is tried in another one."""
+    name = "a\udcff.png"
+    write_image(place / "a.png", sample_picture()[:48, :48])
+    (place / "a.png").rename(place / name)
+    drawn = shell_command(
+        *('"$@"', "styles", "sheet", "--style", "negative", "--picture", name, "-o", "sheet.png"),
+        folder=place,
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    assert read_image(place / "sheet.png").shape[2] == 3
+
+
+def test_words_on_a_live_picture_may_be_no_text() -> None:
+    code = (
+        "import numpy as np\n"
+        "from rtstyle.live.overlay import draw_overlay\n"
+        "draw_overlay(np.zeros((90, 160, 3), np.uint8), ['camera a\\udcff'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert ended.returncode == 0
 
 
 def test_an_address_that_is_to_be_opened_is_told_whole(place: Path) -> None:
