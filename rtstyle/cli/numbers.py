@@ -11,7 +11,7 @@ class Number(click.FloatRange):
     """A finite number within a range; click's own takes ``nan``, which is in none, for any."""
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):

@@ -74,7 +74,7 @@ _net = options(
         type=click.Path(exists=True, path_type=Path),
         help="Start from this checkpoint; a narrower one is widened.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
 )
 _weights = options(
     click.option(

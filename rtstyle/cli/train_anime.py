@@ -65,7 +65,7 @@ _net = options(
         help="Inverted residual blocks.",
     ),
     click.option("--initial", type=_PATH, help="Start from this checkpoint of the same shape."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
 )
 _teaching = options(
     click.option(

@@ -76,7 +76,7 @@ def lines(words: str) -> Iterator[list[str]]:
         for value in HOSTILE:
             if isinstance(parameter, click.Argument):
                 yield [*words.split(), *options, "--", value, *arguments[1:]]
-            elif not parameter.is_flag and parameter.name != "debug":
+            elif isinstance(parameter, click.Option) and not parameter.is_flag:
                 named = parameter.opts[-1]
                 yield [*words.split(), *arguments, *options, f"{named}={value}"]
 
