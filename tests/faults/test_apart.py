@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import unicodedata
 from pathlib import Path
 
@@ -75,7 +76,7 @@ REPORTS = [
     "no-folder/r.json",
     "in.mp4/r.json",
     "pipe",
-    "/dev/null",
+    "socket",
     "x" * 300,
     "",
 ]
@@ -89,6 +90,8 @@ def test_a_report_replaces_nothing_of_the_run(here: Path, report: str, many: boo
     (here / "style-link.json").symlink_to("negative/style.json")
     (here / "there.mp4").symlink_to("out.mp4")
     os.mkfifo(here / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:  # stands in for a device, which is the system's
+        bound.bind("socket")
     output: tuple[object, ...] = ("-o", "out.mp4")
     if many:
         make_clip(here / "out.mp4", frames=2)

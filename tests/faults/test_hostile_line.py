@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from tests.nets import make_pack
 HOSTILE = [
     "",
     "-",
-    "/dev/stdin",
-    "/dev/full",
+    "socket",
+    "in.mp4/../in.mp4",
     "x" * 255,
     "y" * 300 + ".mp4",
     "z" * 5000,
@@ -87,6 +88,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_clip(tmp_path / "in.mp4", frames=2)
     make_pack(tmp_path / "neg", name="neg")
     (tmp_path / "photos").mkdir()
+    with socket.socket(socket.AF_UNIX) as bound:  # stands in for a device, which is the system's
+        bound.bind("socket")
     for file in ("p.png", "photos/a.png", "photos/b.png"):
         write_image(tmp_path / file, sample_picture()[:48, :48])
     return tmp_path

@@ -119,7 +119,7 @@ def test_a_film_is_converted_without_any_folder_of_a_user(tmp_path: Path) -> Non
         '"$@"',
         *("video", "in.mp4", "-o", "out.mp4", "--style", "negative"),
         folder=tmp_path,
-        variables={**gone, "HOME": "/dev/null/none"},
+        variables={**gone, "HOME": str(tmp_path / "in.mp4" / "none")},
     )
     assert (result.returncode, result.stderr) == (0, b""), result.stderr
     assert (tmp_path / "out.mp4").stat().st_size > 0
