@@ -21,6 +21,7 @@ import os
 import secrets
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -247,6 +248,18 @@ def same_file(one: Path, other: Path) -> bool:
     """Whether two names lead to one file."""
     found = file_id(one)
     return found is not None and found == file_id(other)
+
+
+def spelling(path: Path) -> str:
+    """One text for all the ways to write a name: links, ``..``, letter case and the forms of
+    Unicode. Two files of a file system that tells cases apart can have one text, too."""
+    found = os.path.realpath(path)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", found).casefold())
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether what is written under two names may be one file, on whatever file system."""
+    return same_file(one, other) or spelling(one) == spelling(other)
 
 
 class Protected:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rtstyle.errors import OutputNotWritable
 from rtstyle.styles.folders import user_cache_folder
 
 KEPT = 48
@@ -74,7 +75,7 @@ class EngineCache:
         except OSError as error:
             reason = error.strerror or error
             _log.warning("compiled engines are not kept: %s: %s", self.folder, reason)
-        except RuntimeError as error:  # a user without a home folder
+        except OutputNotWritable as error:  # a user without a home folder
             _log.warning("compiled engines are not kept: %s", error)
 
     def load(self, key: EngineKey) -> bytes | None:

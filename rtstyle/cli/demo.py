@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from rtstyle.cli.apart import refuse_addresses, refuse_style
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.options import style_or_first
 from rtstyle.cli.progress import ProgressDisplay
@@ -22,6 +23,7 @@ from rtstyle.cli.sample import (
     sample_sound,
 )
 from rtstyle.cli.sheet import before_after
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import OutputExists, OutputNotWritable
 from rtstyle.media import open_video, to_bytes, write_clip, write_image
 from rtstyle.pipeline import open_stylizer, stylize_video
@@ -60,6 +62,10 @@ def demo(*, style: str | None, folder: Path, overwrite: bool) -> None:
 
     Writes sample.mp4 (the clip), demo.mp4 (the same, stylized) and demo.png (one frame of both).
     """
+    keep_going()
+    refuse_addresses(folder)
+    if style is not None:
+        refuse_style((folder / name for name in NAMES), [style])
     _check_folder(folder, overwrite=overwrite)
     with (
         interruptible(),
@@ -67,8 +73,8 @@ def demo(*, style: str | None, folder: Path, overwrite: bool) -> None:
         open_stylizer(style_or_first(style)) as stylizer,
     ):
         sample, stylized, picture = (Path(work) / name for name in NAMES)
-        click.echo(f"backend: {stylizer.info}")
-        click.echo(f"drawing a sample clip, {SAMPLE_SIZE}, {SAMPLE_SECONDS} s")
+        echo(f"backend: {stylizer.info}")
+        echo(f"drawing a sample clip, {SAMPLE_SIZE}, {SAMPLE_SECONDS} s")
         write_clip(
             sample,
             sample_frames(),
@@ -120,11 +126,11 @@ def _frame(clip: Path) -> Pixels:
 
 def _say(report: RunReport, title: str, folder: Path) -> None:
     for note in report.notes:
-        click.echo(f"note: {note}")
-    click.echo(
+        echo(f"note: {note}")
+    echo(
         f"done: {report.frames_out} frames in the style {title}, {report.seconds:.1f} s, "
         f"{report.fps:.1f} fps with {report.backend.name} {report.backend.precision}"
     )
     for name, what in zip(NAMES, ("the clip", "stylized", "before and after"), strict=True):
-        click.echo(f"  {what + ':':<17} {(folder / name).resolve()}")
-    click.echo("next: rtstyle video YOURS.mp4 -o painted.mp4, or rtstyle styles list")
+        echo(f"  {what + ':':<17} {(folder / name).resolve()}")
+    echo("next: rtstyle video YOURS.mp4 -o painted.mp4, or rtstyle styles list")

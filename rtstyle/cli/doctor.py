@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import click
 from rtstyle import __version__
 from rtstyle.cli import diagnosis
 from rtstyle.cli.diagnosis import Package, Problem
+from rtstyle.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     # Looked up late: the doctor must come when these cannot even be imported.
@@ -58,13 +58,15 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     Exit code 0 where rtstyle can run, 6 where it cannot.
     """
     found = examine()
-    if as_json:
-        click.echo(json.dumps(_plain(found), indent=2, ensure_ascii=False))
-    else:
-        for line in report(found):
-            click.echo(line)
-    if not found.can_run:
-        ctx.exit(EXIT_CANNOT_RUN)
+    try:
+        if as_json:
+            echo_json(_plain(found))
+        else:
+            for line in report(found):
+                echo(line)
+    finally:
+        if not found.can_run:
+            ctx.exit(EXIT_CANNOT_RUN)
 
 
 def examine(

@@ -10,17 +10,22 @@ from pathlib import Path
 import click
 
 from rtstyle.backends import Stylizer
+from rtstyle.cli.apart import refuse_addresses, refuse_played
 from rtstyle.cli.options import style_options, style_or_first
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import (
     BackendOutOfMemory,
     InputError,
     OutputError,
+    OutputExists,
     OutputNotWritable,
     RtstyleError,
     UsageError,
 )
+from rtstyle.files import FileId, Protected, file_id, spelling
 from rtstyle.media import check_image_output, read_image
 from rtstyle.pipeline import can_write, open_stylizer, stylize_image
+from rtstyle.styles import style_files
 
 _EPILOG = """\b
 Examples:
@@ -58,8 +63,11 @@ def image(
     overwrite: bool,
 ) -> None:
     """Stylize each picture INPUT and write it to OUTPUT."""
-    pairs = plan(sources, output)
+    keep_going()
+    refuse_played(*sources)
+    refuse_addresses(output)
     style = style_or_first(style)
+    pairs = plan(sources, output, reads=style_files(style))
     failures: list[RtstyleError] = []
     with ExitStack() as stack:
         stylizer: Stylizer | None = None
@@ -83,39 +91,46 @@ def image(
                     raise
                 failures.append(error)
             else:
-                click.echo(f"{source} -> {target}")
+                echo(f"{source} -> {target}")
     if failures:
-        click.echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
+        echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
         for failure in failures:
-            click.echo(f"  {failure}", err=True)
+            echo(f"  {failure}", err=True)
         ctx.exit(failures[0].exit_code)
 
 
 def _open(stack: ExitStack, style: str, backend: str, precision: str) -> Stylizer:
     stylizer = stack.enter_context(open_stylizer(style, backend=backend, precision=precision))
-    click.echo(f"backend: {stylizer.info}")
+    echo(f"backend: {stylizer.info}")
     return stylizer
 
 
-def plan(sources: Sequence[Path], output: str) -> list[tuple[Path, Path]]:
+def plan(
+    sources: Sequence[Path], output: str, *, reads: Sequence[Path] = ()
+) -> list[tuple[Path, Path]]:
     """Each source with its target; makes the folder where ``output`` means one.
 
-    Raises UsageError where two sources would get one name, OutputError where the folder cannot
+    ``reads`` are files that are read besides. Raises UsageError where two sources would get one
+    name, OutputExists where a picture would replace an input, OutputError where the folder cannot
     be made.
     """
     folder = Path(output)
     named_as_folder = output.endswith(("/", os.sep))
-    if len(sources) == 1 and not named_as_folder and not folder.is_dir():
-        return [(sources[0], folder)]
-    if len(sources) > 1 and not named_as_folder and folder.suffix and not folder.is_dir():
+    if len(sources) == 1 and not named_as_folder and not os.path.isdir(folder):
+        pairs = [(sources[0], folder)]
+        _refuse_inputs(pairs, reads)
+        return pairs
+    if len(sources) > 1 and not named_as_folder and folder.suffix and not os.path.isdir(folder):
         raise UsageError(f"{output}: several pictures need a folder; write {output}/ to make one")
     pairs = [(source, folder / _target_name(source)) for source in sources]
-    taken: dict[str, Path] = {}
+    taken: dict[str | FileId, Path] = {}
     for source, target in pairs:
-        # Some file systems do not tell cases apart.
-        other = taken.setdefault(target.name.casefold(), source)
-        if other is not source:
-            raise UsageError(f"{other} and {source} would both become {target}; rename one")
+        # Two names of one file that is there already are one, too.
+        for key in (spelling(target), file_id(target)):
+            other = source if key is None else taken.setdefault(key, source)
+            if other is not source:
+                raise UsageError(f"{other} and {source} would both become {target}; rename one")
+    _refuse_inputs(pairs, reads)
     try:
         folder.mkdir(exist_ok=True)
     except FileNotFoundError:
@@ -123,6 +138,16 @@ def plan(sources: Sequence[Path], output: str) -> list[tuple[Path, Path]]:
     except OSError as error:
         raise OutputNotWritable(f"{output}: cannot make this folder: {error.strerror}") from error
     return pairs
+
+
+def _refuse_inputs(pairs: Sequence[tuple[Path, Path]], reads: Sequence[Path]) -> None:
+    inputs = Protected((*(source for source, _ in pairs), *reads))
+    for _, target in pairs:
+        if target in inputs:
+            raise OutputExists(
+                f"{str(target)!r} is the input itself, or another file that is read; it is never "
+                "overwritten: choose another name"
+            )
 
 
 def _target_name(source: Path) -> str:

@@ -6,18 +6,25 @@ one command misses breaks no other.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import sys
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from rtstyle import __version__
+from rtstyle.cli.terminal import (
+    LostOutputError,
+    ReaderGoneError,
+    echo,
+    echo_traceback,
+    guarded,
+    shown,
+)
 from rtstyle.errors import EXIT_INTERRUPTED, RtstyleError
 
 EXIT_BROKEN_PIPE = 141
@@ -109,14 +116,29 @@ class RtstyleGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click has it
+        with guarded():
+            try:
+                return super().main(*args, **kwargs)
+            # Of the overview and the version; a command's are met below.
+            except ReaderGoneError:
+                sys.exit(EXIT_BROKEN_PIPE)
+            except LostOutputError as error:
+                echo(f"rtstyle: {error}", err=True)
+                sys.exit(error.exit_code)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401
+        with _fit_for_terminals():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
-            result = super().invoke(ctx)
+            with _fit_for_terminals():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except BrokenPipeError:
-            _mute_stdout()
+        except ReaderGoneError:
             ctx.exit(EXIT_BROKEN_PIPE)
         except KeyboardInterrupt as error:
             _fail(ctx, error, str(error) or "interrupted", EXIT_INTERRUPTED)
@@ -130,6 +152,16 @@ class RtstyleGroup(click.Group):
         return result
 
 
+@contextmanager
+def _fit_for_terminals() -> Iterator[None]:
+    """Click's own complaints repeat what was typed."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = shown(error.message, lines=True)  # type: ignore[misc]
+        raise
+
+
 def _missing_module(error: ModuleNotFoundError) -> str:
     name = (error.name or "?").partition(".")[0]
     extra = EXTRAS.get(name)
@@ -139,19 +171,9 @@ def _missing_module(error: ModuleNotFoundError) -> str:
 
 def _fail(ctx: click.Context, error: BaseException, message: str, code: int) -> NoReturn:
     if _debug_wanted(ctx):
-        traceback.print_exception(error)
-    line = " ".join(message.splitlines())
-    with contextlib.suppress(BrokenPipeError):
-        click.echo(f"rtstyle: {line}", err=True)
+        echo_traceback(error)
+    echo(f"rtstyle: {' '.join(message.splitlines())}", err=True)
     ctx.exit(code)
-
-
-def _mute_stdout() -> None:
-    """Let the interpreter's last flush go nowhere instead of failing once more."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 @click.group(

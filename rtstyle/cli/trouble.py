@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-import click
+from rtstyle.cli.terminal import echo, shown
 
 _MOST = 600
 """Characters of a line: clients may have a say in it."""
@@ -16,23 +15,19 @@ _MOST = 600
 
 class _Teller(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; a terminal that is gone is no reason to end."""
-        with suppress(OSError, ValueError):
-            click.echo(f"rtstyle: {line_of(record)}", err=True)
+        """Write one line."""
+        echo(f"rtstyle: {line_of(record)}", err=True)
 
 
 def line_of(record: logging.LogRecord) -> str:
-    """The record, what was raised and where, without anything that a terminal would act on."""
+    """The record, what was raised and where."""
     text = record.getMessage()
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         text += f": {type(error).__name__}: {error}{where}"
-    line = " ".join(text.split())[:_MOST]
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+    return shown(" ".join(text.split())[:_MOST])
 
 
 @contextmanager

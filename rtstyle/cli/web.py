@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from rtstyle.backends import BACKENDS
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.cli.trouble import told_of
 from rtstyle.errors import UsageError
 from rtstyle.types import DEFAULT_LIMITS
@@ -100,6 +101,7 @@ def web(
     open_page: bool,
 ) -> None:
     """Serve a page for the browser: live camera, films and pictures."""
+    keep_going()
     settings = Settings(
         host=host,
         port=port,
@@ -117,15 +119,15 @@ def web(
     if not host:
         raise UsageError("--host is empty; leave it out to listen on this machine alone")
     if not settings.is_local:
-        click.echo(
+        echo(
             f"warning: {host} is open to other machines; whoever has the address below may use "
             "this server and see what others uploaded",
             err=True,
         )
 
     def ready(address: Address) -> None:
-        click.echo(f"rtstyle is at {address.url}")
-        click.echo("Ctrl-C ends it")
+        echo(f"rtstyle is at {address.url}", secret=True)
+        echo("Ctrl-C ends it")
         if open_page:
             webbrowser.open(address.opening)
 

@@ -35,7 +35,7 @@ def tensorflow_prefix(file: Path) -> Path | None:
     ``file`` may be the folder of a checkpoint, its prefix, one of its files, or a file of the older
     kind.
     """
-    if file.is_dir():
+    if os.path.isdir(file):
         # "checkpoint" in it names the newest by a line of text, which may point anywhere.
         found = sorted(file.glob("*.index"), key=lambda path: path.stat().st_mtime)
         if found:
@@ -43,9 +43,9 @@ def tensorflow_prefix(file: Path) -> Path | None:
         return next((path for path in sorted(file.glob("*.ckpt")) if _is_table(path)), None)
     if part := _TENSORFLOW_PARTS.fullmatch(file.name):
         return file.with_name(part[1])
-    if file.is_file():
+    if os.path.isfile(file):
         return file if _is_table(file) else None
-    return file if Path(f"{file}.index").is_file() else None
+    return file if os.path.isfile(f"{file}.index") else None
 
 
 def _is_table(file: Path) -> bool:
@@ -64,7 +64,7 @@ def read_tensorflow(prefix: Path) -> tuple[dict[str, Tensor], str]:
     """
     name = prefix.name
     files = sorted(prefix.parent.glob(f"{_escaped(name)}.data-*"))
-    files = [prefix] if prefix.is_file() else [Path(f"{prefix}.index"), *files]
+    files = [prefix] if os.path.isfile(prefix) else [Path(f"{prefix}.index"), *files]
     digest = hashlib.sha256()
     try:
         if sum(file.stat().st_size for file in files) > MOST_BYTES:

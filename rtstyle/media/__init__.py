@@ -2,7 +2,7 @@
 
 from rtstyle.media.acceptance import Verdict, Written, check_conversion, stamp_of
 from rtstyle.media.broadcast import Broadcast, check_address
-from rtstyle.media.camera import CAPTURE_CLOCK, Camera, is_url, open_camera, without_password
+from rtstyle.media.camera import CAPTURE_CLOCK, Camera, open_camera
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import (
     CODEC_NAMES,
@@ -25,7 +25,14 @@ from rtstyle.media.hardware import hardware_encoders
 from rtstyle.media.hdr import HDR_MODES
 from rtstyle.media.image import check_image_output, read_image, write_image
 from rtstyle.media.mark import Mark
-from rtstyle.media.numbered import PICTURE_ENDINGS, is_picture, numbered_name, only_sequence
+from rtstyle.media.numbered import (
+    PICTURE_ENDINGS,
+    STAMPS_NAME,
+    find_numbered,
+    is_picture,
+    numbered_name,
+    only_sequence,
+)
 from rtstyle.media.output import check_container, check_output, muxer_of
 from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
@@ -47,6 +54,7 @@ __all__ = [
     "ENCODER_KINDS",
     "HDR_MODES",
     "PICTURE_ENDINGS",
+    "STAMPS_NAME",
     "VIDEO_ENDINGS",
     "BitDepth",
     "Broadcast",
@@ -86,13 +94,13 @@ __all__ = [
     "encoders",
     "ending_for",
     "ends_in_sound",
+    "find_numbered",
     "find_pictures",
     "find_videos",
     "frame_of",
     "hardware_encoders",
     "is_picture",
     "is_sequence",
-    "is_url",
     "is_whole",
     "jpeg_of",
     "letterbox",
@@ -117,7 +125,6 @@ __all__ = [
     "to_bytes",
     "verify_video",
     "weigh",
-    "without_password",
     "write_clip",
     "write_image",
 ]

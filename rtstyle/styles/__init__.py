@@ -13,7 +13,7 @@ from rtstyle.styles.library import (
 )
 from rtstyle.styles.likeness import EQUAL_DB, LEAST_PSNR_DB, psnr
 from rtstyle.styles.pack import add_calibration, load_pack, read_bounded, verify, write_pack
-from rtstyle.styles.registry import bundled_styles, find_style, read_model
+from rtstyle.styles.registry import bundled_styles, find_style, read_model, style_files
 from rtstyle.styles.spec import SizeRule, StyleSpec
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "read_bounded",
     "read_model",
     "remove",
+    "style_files",
     "user_folder",
     "user_styles",
     "verify",

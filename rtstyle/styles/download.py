@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from rtstyle.errors import DiskFull, DownloadFailed, HashMismatch, ModelError, OutputNotWritable
 from rtstyle.styles.catalogue import CatalogueEntry
-from rtstyle.styles.folders import user_cache_folder
+from rtstyle.styles.folders import user_cache_folder, user_styles_folder
 from rtstyle.styles.transport import BrokenError, Patience, RefusedError, open_body
 
 _BLOCK = 2**16
@@ -38,8 +38,15 @@ class Fetched:
 
 
 def download_folder() -> Path:
-    """Where fetched files are kept: ``rtstyle/downloads`` in the user's cache folder."""
-    return user_cache_folder() / "downloads"
+    """Where fetched files are kept: ``rtstyle/downloads`` in the user's cache folder, or, where
+    none is known, a hidden folder among the user's styles.
+
+    Raises OutputNotWritable where that is not known either.
+    """
+    try:
+        return user_cache_folder() / "downloads"
+    except OutputNotWritable:
+        return user_styles_folder() / ".downloads"
 
 
 def fetch(

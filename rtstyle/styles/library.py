@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from rtstyle.errors import (
     UsageError,
 )
 from rtstyle.styles.admission import brief
+from rtstyle.styles.folders import STYLES_VARIABLE, user_styles_folder
 from rtstyle.styles.pack import load_pack, write_pack
 from rtstyle.styles.spec import NAME_PATTERN, PACK_FILE, SizeRule, StyleSpec
 
-FOLDER_VARIABLE = "RTSTYLE_STYLES"
 _ASIDE = "."
 """Names beginning so are packs half written or half removed; no style's name can."""
 
@@ -42,44 +42,60 @@ class UserStyles:
 
 
 def user_folder() -> Path:
-    """Where imported styles lie; need not exist."""
-    if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen).absolute()
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / "rtstyle" / "styles"
+    """Where imported styles lie; need not exist. Raises OutputNotWritable where none is known."""
+    return user_styles_folder()
+
+
+def _known_folder() -> Path | None:
+    with suppress(OutputNotWritable):
+        return user_folder()
+    return None
 
 
 def user_styles() -> UserStyles:
     """Every pack in the user's folder; one that is broken hides no other."""
+    try:
+        root = user_folder()
+        names = sorted(name for name in os.listdir(root) if NAME_PATTERN.fullmatch(name))
+    except FileNotFoundError:
+        return UserStyles((), ())
+    except OutputNotWritable as error:
+        return UserStyles((), (str(error),))
+    except OSError as error:
+        return UserStyles((), (str(_unreadable(root, error)),))
     specs: list[StyleSpec] = []
     broken: list[str] = []
-    try:
-        names = sorted(p.name for p in user_folder().iterdir() if NAME_PATTERN.fullmatch(p.name))
-    except OSError:
-        names = []
     for name in names:
         try:
             if (spec := find_user_style(name)) is not None:
                 specs.append(spec)
         except ModelError as error:
             broken.append(f"{error}, or remove it: rtstyle styles remove {name}")
+        except Exception as error:
+            # What nobody foresaw in one card hides no other style either.
+            broken.append(f"{name}: {error!r}; remove it: rtstyle styles remove {name}")
     return UserStyles(tuple(specs), tuple(broken))
 
 
 def find_user_style(name: str) -> StyleSpec | None:
     """The imported style of that name, None where there is none; ModelError where it is broken."""
-    if not NAME_PATTERN.fullmatch(name) or not (user_folder() / name / PACK_FILE).is_file():
+    root = _known_folder()
+    if root is None or not NAME_PATTERN.fullmatch(name) or not _holds_card(root / name):
         return None
-    spec = load_pack(user_folder() / name)
+    spec = load_pack(root / name)
     if spec.name != name:
         raise ModelError(f"the imported style {name} calls itself {spec.name}; import it again")
     return spec
+
+
+def _holds_card(folder: Path) -> bool:
+    try:
+        os.stat(folder / PACK_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # reading it says why
+        return True
+    return True
 
 
 def check_new_name(name: str, *, taken: tuple[str, ...], overwrite: bool) -> None:
@@ -90,7 +106,7 @@ def check_new_name(name: str, *, taken: tuple[str, ...], overwrite: bool) -> Non
         )
     if name in taken:
         raise UsageError(f"{name} is a bundled style; choose another name with --as")
-    if (user_folder() / name).exists() and not overwrite:
+    if os.path.lexists(user_folder() / name) and not overwrite:
         raise OutputExists(
             f"there is an imported style {name} already; choose another name with --as, "
             "or give --overwrite"
@@ -167,11 +183,19 @@ def remove(name: str) -> Path:
     return folder
 
 
+def _unreadable(folder: Path, error: OSError) -> OutputNotWritable:
+    reason = error.strerror or type(error).__name__
+    return OutputNotWritable(
+        f"the styles folder {folder} cannot be read ({reason}); check its rights, or choose "
+        f"another with the variable {STYLES_VARIABLE}"
+    )
+
+
 def _unwritable(folder: Path, error: OSError) -> DiskFull | OutputNotWritable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no room left in {folder}; free some and retry")
     reason = error.strerror or type(error).__name__
     return OutputNotWritable(
         f"the styles folder {folder} cannot be written ({reason}); check its rights, or choose "
-        f"another with the variable {FOLDER_VARIABLE}"
+        f"another with the variable {STYLES_VARIABLE}"
     )

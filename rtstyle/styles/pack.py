@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 from contextlib import suppress
@@ -35,6 +34,12 @@ from rtstyle.styles.spec import (
 _MAX_CARD_BYTES = 64 * 2**10
 _MAX_TEXT = 2000
 _LARGEST_SIDE = 4096
+_MOST_FIGURES = 100
+_LARGEST_FIGURE = 1e12
+"""Of ``measured``: billions of operations and decibels stay far below."""
+_LARGEST_REACH = 3.4e38
+"""Of ``activations``: the end of float32, which the tensors are of."""
+_FIGURE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEYS = frozenset(
     ("format", "name", "title", "family", "sha256", "size_rule", "licence", "source", "measured")
@@ -53,7 +58,7 @@ def load_pack(folder: str | Path) -> StyleSpec:
     root = Path(folder).absolute()
     where = f"{brief(root.name)}/{PACK_FILE}"
     spec = _spec(_read_card(root / PACK_FILE, where), root, where)
-    if not spec.file.is_file():
+    if not _is_file(spec.file, where):
         raise ModelError(
             f"{brief(root.name)} holds no {MODEL_FILE}; export or download the pack again"
         )
@@ -173,6 +178,14 @@ def read_bounded(file: Path) -> bytes:
     return data
 
 
+def _is_file(file: Path, where: str) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:  # a folder that may not be entered
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"{where} cannot be read ({reason}); check its rights") from error
+
+
 def _refuse(where: str, what: str) -> NoReturn:
     raise ModelError(f"{where}: {what}; export or download the pack again")
 
@@ -188,7 +201,7 @@ def _read_card(file: Path, where: str) -> dict[str, object]:
         raise ValueError(f"{text} is no number")
 
     try:
-        if not file.is_file():
+        if not _is_file(file, where):
             raise ModelError(f"{where} is missing, so the folder is no pack; check the path")
         with file.open("rb") as stream:
             data = stream.read(_MAX_CARD_BYTES + 1)
@@ -210,7 +223,7 @@ def _read_card(file: Path, where: str) -> dict[str, object]:
 def _spec(card: dict[str, object], root: Path, where: str) -> StyleSpec:
     """The style ``card`` describes; raises ModelError for a wrong key, type or value."""
     number = card.get("format")
-    if number != PACK_FORMAT or isinstance(number, bool):
+    if type(number) is not int or number != PACK_FORMAT:
         _refuse(where, f'"format" must be {PACK_FORMAT}; a newer rtstyle may know this one')
     if unknown := sorted(card.keys() - _KEYS - _OPTIONAL):
         _refuse(where, f"unknown key {brief(repr(unknown[0]))}")
@@ -260,14 +273,14 @@ def _size_rule(value: object, where: str) -> SizeRule:
 
 
 def _measured(value: object, where: str) -> dict[str, float]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or len(value) > _MOST_FIGURES:
         _refuse(where, '"measured" must hold numbers by name')
     figures: dict[str, float] = {}
     for key, figure in value.items():
-        named = isinstance(key, str) and NAME_PATTERN.fullmatch(key.lower())
-        if not named or type(figure) not in (int, float) or not math.isfinite(figure):
+        found = _number(figure, _LARGEST_FIGURE)
+        if not _FIGURE_NAME.fullmatch(key) or found is None:
             _refuse(where, f'"measured" holds {brief(repr(key))}, which is no finite number')
-        figures[key] = float(figure)
+        figures[key] = found
     return figures
 
 
@@ -276,14 +289,24 @@ def _activations(value: object, where: str) -> dict[str, tuple[float, float]]:
         _refuse(where, '"activations" must hold ranges by tensor')
     ranges: dict[str, tuple[float, float]] = {}
     for key, reach in value.items():
-        numbers = isinstance(reach, list) and all(type(one) in (int, float) for one in reach)
-        if not numbers or len(reach) != 2 or not all(math.isfinite(one) for one in reach):
+        pair = [_number(one, _LARGEST_REACH) for one in reach] if isinstance(reach, list) else []
+        low, high = pair if len(pair) == 2 else (None, None)
+        if low is None or high is None or not 1 <= len(key) <= _MAX_TEXT:
             _refuse(where, f'"activations" holds {brief(repr(key))}, which is no pair of numbers')
-        low, high = map(float, reach)
         if not low <= 0.0 <= high or low == high:
             _refuse(where, f'"activations" holds {brief(repr(key))}, whose range is none around 0')
         ranges[key] = (low, high)
     return ranges
+
+
+def _number(value: object, largest: float) -> float | None:
+    """A number of JSON as a double; None for what is none, or lies beyond ``largest``.
+
+    JSON's whole numbers have no end, so they are compared before they are converted.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if -largest <= value <= largest else None
 
 
 def _replace(file: Path, data: bytes) -> None:

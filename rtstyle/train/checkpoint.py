@@ -107,8 +107,8 @@ def load_any(path: str | Path) -> StyleNet:
     Raises UnknownStyle where there is none, ModelError where it is not one of ours.
     """
     path = Path(path)
-    file = path / WEIGHTS if path.is_dir() else path
-    if not file.is_file():
+    file = path / WEIGHTS if os.path.isdir(path) else path
+    if not os.path.isfile(file):
         raise UnknownStyle(f"{file}: no such checkpoint; give the folder that training wrote")
     header = read_header(file)
     builders: dict[str, Callable[..., StyleNet]] = {
@@ -169,7 +169,7 @@ def load_resume(folder: Path, net: StyleNet) -> Resumed | None:
     Raises ModelError where the file cannot be read; it is never unpickled freely.
     """
     file = folder / RESUME
-    if not file.is_file():
+    if not os.path.isfile(file):
         return None
     try:
         rest: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)

@@ -64,7 +64,7 @@ class Teacher:
     ) -> None:
         self.grade, self.lines = grade or Grade(), lines
         self.tone, self.device, self.precision, self.cache = tone, device, precision, cache
-        file = weights / WEIGHTS if weights.is_dir() else weights
+        file = weights / WEIGHTS if os.path.isdir(weights) else weights
         net = load_generator(file) if is_checkpoint(file) else load_cartoongan(file)
         self.net: nn.Module = net.eval().requires_grad_(False)
         self.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -107,7 +107,7 @@ class Teacher:
 
 def _read(file: Path, shape: tuple[int, ...]) -> Pixels | None:
     """The kept picture; None where there is none, or a damaged one."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         return None
     try:
         picture = read_photo(file)

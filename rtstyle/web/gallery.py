@@ -12,11 +12,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rtstyle.errors import ModelError
+from rtstyle.errors import ModelError, OutputNotWritable
 from rtstyle.files import create, read_regular, write_whole
-from rtstyle.styles import StyleSpec, bundled_styles
+from rtstyle.styles import StyleSpec, bundled_styles, user_styles
 from rtstyle.styles.folders import user_cache_folder
-from rtstyle.styles.library import find_user_style, user_folder
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
 from rtstyle.web.process import run_child
 from rtstyle.web.spool import Spool
@@ -48,22 +47,13 @@ class Gallery:
         return found
 
     def _own(self) -> Iterator[StyleSpec]:
-        """The user's own; whatever is wrong with one hides no other, and is told once."""
-        try:
-            names = sorted(os.listdir(user_folder()))
-        except OSError:
-            names = []
-        for name in names:
-            try:
-                spec = find_user_style(name)
-            except Exception as error:
-                told = f"{name}: {error or type(error).__name__}"
-                if told not in self._told:
-                    self._told.add(told)
-                    _LOG.warning("the style %s cannot be used: %s", name, error)
-                continue
-            if spec is not None:
-                yield spec
+        """The user's own; what is wrong with one hides no other, and is reported once."""
+        found = user_styles()
+        for reason in found.broken:
+            if reason not in self._told:
+                self._told.add(reason)
+                _LOG.warning("a style cannot be used: %s", reason)
+        yield from found.specs
 
     def public(self) -> list[dict[str, Any]]:
         """What the page is told."""
@@ -119,12 +109,15 @@ class Gallery:
 
 
 def _kept(spec: StyleSpec, sample: bytes) -> Path | None:
-    """Where the picture of a style is kept between servers; None for one without a hash."""
+    """Where the picture of a style is kept between servers; None for one without a hash, and
+    where no cache folder is known."""
     if spec.sha256 is None:
         return None
     # Neither another net of this name nor another scene is taken for this one.
     scene = hashlib.sha256(sample).hexdigest()[:16]
-    return user_cache_folder() / "gallery" / f"{spec.sha256}-{scene}.jpg"
+    with contextlib.suppress(OutputNotWritable):
+        return user_cache_folder() / "gallery" / f"{spec.sha256}-{scene}.jpg"
+    return None
 
 
 def _is_whole(picture: Path) -> bool:

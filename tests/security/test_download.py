@@ -221,6 +221,36 @@ def test_a_redirect_elsewhere_is_refused(
     assert left(tmp_path) == set()
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://[::1",
+        "http://[zz]/x",
+        "http://127.0.0.1:port/x",
+        "http://127.0.0.1:999999/x",
+        "http://127.0.0.1:-1/x",
+        "http://" + "a" * 300 + "/x",
+        "http://.../x",
+        "http:///x",
+        "//[/x",
+        "http://127.0.0.1\x7f/x",
+        "\xff\xfe",
+    ],
+)
+def test_a_redirect_to_what_is_no_address_is_refused_in_a_line(tmp_path: Path, place: str) -> None:
+    with (
+        serving(DATA, *[liar.redirect(lambda _: place)] * 12) as server,
+        pytest.raises(DownloadFailed) as failed,
+    ):
+        fetch(
+            entry(server.address(), redirects=("127.0.0.1", "a" * 300)),
+            tmp_path,
+            patience=IMPATIENT,
+        )
+    assert len(str(failed.value).splitlines()) == 1
+    assert left(tmp_path) == set()
+
+
 def test_a_redirect_to_a_listed_host_is_followed(tmp_path: Path) -> None:
     with serving(DATA, liar.redirect(lambda server: server.address(host="localhost"))) as server:
         wanted = entry(server.address(), redirects=("localhost",))

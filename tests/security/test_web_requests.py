@@ -255,7 +255,7 @@ def test_whatever_goes_wrong_with_a_style_hides_no_other(monkeypatch: pytest.Mon
             raise OverflowError("int too large to convert to float")
         return find_user_style(name)
 
-    monkeypatch.setattr("rtstyle.web.gallery.find_user_style", find)
+    monkeypatch.setattr("rtstyle.styles.library.find_user_style", find)
 
     async def work(client: Client) -> None:
         status, found, _ = await client.ask("/api/about")

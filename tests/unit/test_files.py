@@ -134,3 +134,34 @@ def test_a_library_opens_the_file_that_was_created(tmp_path: Path) -> None:
         os.close(descriptor)
     assert (tmp_path / "moved").read_bytes() == b"ours"
     assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a.mp4", "./a.mp4"),
+        ("a.mp4", "sub/../a.mp4"),
+        ("sub/a.mp4", "link/a.mp4"),
+        ("a.mp4", "A.MP4"),
+        ("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"),
+        ("stra\u00dfe", "STRASSE"),
+        ("hard", "soft"),
+    ],
+)
+def test_two_spellings_of_one_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: str, other: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    Path("link").symlink_to("sub")
+    Path("hard").write_bytes(b"")
+    os.link("hard", "other-name")
+    Path("soft").symlink_to("other-name")
+    assert files.same_place(Path(one), Path(other))
+    assert files.same_place(Path(other), tmp_path / one)
+
+
+@pytest.mark.parametrize("other", ["b.mp4", "sub/a.mp4", "a.mkv", "a\udcff.mp4", "x" * 5000])
+def test_two_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not files.same_place(Path("a.mp4"), Path(other))
