@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
+from rtstyle.errors import DiskFull, OutputExists, OutputNotWritable, UsageError
+from rtstyle.files import is_disk_full, write_whole
 from rtstyle.types import RunReport, Size
 
 
@@ -21,30 +21,33 @@ def check_report(path: Path, *, others: tuple[Path, ...], overwrite: bool) -> No
         raise OutputNotWritable(f"{path}: there is no folder {path.parent}; make it first")
     if path.is_dir():
         raise OutputNotWritable(f"{path} is a folder; name a file in it")
-    if path.exists() and not overwrite:
+    if path.exists() and not path.is_file():
+        raise OutputNotWritable(f"{path} is a device or a pipe; name a file")
+    if os.path.lexists(path) and not overwrite:
         raise OutputExists(f"{path} exists already; choose another name or add --overwrite")
 
 
-def write_report(report: RunReport, path: Path) -> None:
-    """Write ``report`` whole or not at all."""
-    write_json(as_json(report), path)
+def write_report(report: RunReport, path: Path, *, overwrite: bool) -> None:
+    """Write ``report`` whole or not at all; raises as ``write_json`` does."""
+    write_json(as_json(report), path, overwrite=overwrite)
 
 
-def write_json(content: object, path: Path) -> None:
-    """Write ``content``, in types JSON knows, whole or not at all; raises OutputNotWritable."""
+def write_json(content: object, path: Path, *, overwrite: bool) -> None:
+    """Write ``content``, in types JSON knows, whole or not at all.
+
+    Raises OutputExists where the name was taken meanwhile, OutputNotWritable, DiskFull.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            # mkstemp makes a private file; a report is as public as any other new file.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, text.encode(), overwrite=overwrite)
+    except FileExistsError:
+        raise OutputExists(
+            f"{path}: the report was not written, since the name was taken meanwhile; "
+            "choose another"
+        ) from None
     except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(f"{path}: no room left for the report; free some space") from error
         raise OutputNotWritable(f"{path}: cannot write the report: {error.strerror}") from error
 
 
@@ -72,8 +75,3 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     return one.resolve() == other.resolve()
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
