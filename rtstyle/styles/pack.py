@@ -171,7 +171,9 @@ def add_calibration(
     return load_pack(root)
 
 
-def _put(root: Path, card: dict[str, object], model: bytes | None, *, ours: tuple[str, ...]) -> None:
+def _put(
+    root: Path, card: dict[str, object], model: bytes | None, *, ours: tuple[str, ...]
+) -> None:
     shown = brief(root.name)
     text = _PAIR.sub(r"[\1, \2]", json.dumps(card, indent=2, ensure_ascii=False)) + "\n"
     files = {} if model is None else {MODEL_FILE: model}
@@ -360,4 +362,3 @@ def _activations(value: object, where: str) -> dict[str, tuple[float, float]]:
             _refuse(where, f'"activations" holds {brief(repr(key))}, whose range is none around 0')
         ranges[key] = (low, high)
     return ranges
-

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
-import shutil
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from rtstyle.errors import ModelError
+from rtstyle.files import read_regular, write_whole
 from rtstyle.styles import StyleSpec, bundled_styles, user_styles
 from rtstyle.styles.folders import user_cache_folder
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
@@ -19,6 +18,8 @@ from rtstyle.web.jobs import run_child
 from rtstyle.web.spool import Spool
 
 SAMPLE = "sample.jpg"
+_MOST_BYTES = 2**24
+"""No picture of the sample scene is larger."""
 
 
 class Gallery:
@@ -100,7 +101,7 @@ def _kept(spec: StyleSpec, sample: bytes) -> Path | None:
 def _is_whole(picture: Path) -> bool:
     """Whether a JPEG file is there from its first mark to its last; a power cut may cut it."""
     try:
-        data = picture.read_bytes()
+        data = read_regular(picture, _MOST_BYTES)
     except OSError:
         return False
     return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
@@ -108,12 +109,7 @@ def _is_whole(picture: Path) -> bool:
 
 def _keep(made: Path, kept: Path) -> None:
     """Copy ``made`` to ``kept``, whole or not at all; a cache that cannot be written is no loss."""
-    # Two servers may draw the same picture.
-    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(made, part)
-            os.replace(part, kept)
-        finally:
-            part.unlink(missing_ok=True)
+        # Two servers may draw the same picture.
+        write_whole(kept, made.read_bytes(), overwrite=True, follow=False)
