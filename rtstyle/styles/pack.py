@@ -85,8 +85,8 @@ def write_pack(
     The model is admitted first, and the card, which holds its hash, is put in place last: whatever
     interrupts the writing, what lies there is the old pack, the new one, or refused by its hash.
     Raises OutputExists for a folder that holds a pack unless ``overwrite``, or files of a pack's
-    names that are none in any case, OutputNotWritable, DiskFull, UnsafeModel for a graph outside the contract, ModelError for a value that
-    ``load_pack`` would refuse.
+    names that are none in any case, OutputNotWritable, DiskFull, UnsafeModel for a graph outside
+    the contract, ModelError for a value that ``load_pack`` would refuse.
     """
     root = Path(folder).absolute()
     shown = brief(root.name)
@@ -104,11 +104,11 @@ def write_pack(
         "measured": measured,
     }
     _spec(card, root, f"{shown}/{PACK_FILE}")
-    _put(root, card, data, ours=_replaceable(root, overwrite=overwrite))
+    _put(root, card, data, ours=check_replaceable(root, overwrite=overwrite))
     return load_pack(root)
 
 
-def _replaceable(root: Path, *, overwrite: bool) -> tuple[str, ...]:
+def check_replaceable(root: Path, *, overwrite: bool) -> tuple[str, ...]:
     """The files of a pack in ``root`` that may be replaced; raises OutputExists for any other of
     their names."""
     shown = brief(root.name)
