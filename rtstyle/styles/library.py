@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from rtstyle.errors import (
 )
 from rtstyle.files import is_disk_full, rename_new
 from rtstyle.styles.admission import brief
-from rtstyle.styles.folders import user_data_folder
 from rtstyle.styles.pack import discard_pack, foreign_entry, load_pack, write_pack
 from rtstyle.styles.spec import NAME_PATTERN, PACK_FILE, SizeRule, StyleSpec
 
@@ -46,7 +46,14 @@ def user_folder() -> Path:
     """Where imported styles lie; need not exist."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
         return Path(chosen).absolute()
-    return user_data_folder() / "styles"
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "rtstyle" / "styles"
 
 
 def user_styles() -> UserStyles:

@@ -38,8 +38,7 @@ def smooth_folder(pictures: Path, output: Path) -> int:
     """Write every picture below ``pictures`` smoothed into ``output`` as PNG; how many there were.
 
     Raises InputError where there are fewer than 2 or one cannot be read, OutputExists where
-    ``output`` holds anything already, UsageError where it lies in ``pictures`` itself, DiskFull,
-    OutputNotWritable.
+    ``output`` holds anything already or lies in ``pictures`` itself, DiskFull, OutputNotWritable.
     """
     with failures(output):
         taken = output.exists() and any(output.iterdir())

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rtstyle.errors import OutputExists, UsageError
+from rtstyle.errors import OutputExists
 from rtstyle.files import Protected
 from rtstyle.styles import check_replaceable
 from rtstyle.train.checkpoint import RESUME, WEIGHTS, is_checkpoint, is_resume
@@ -36,8 +36,8 @@ def claim(
 
     ``pictures`` are the folders that the run reads, ``files`` all else that it reads (a folder
     stands for the checkpoint in it), ``cache`` the folder of a teacher's pictures. Raises
-    UsageError where it would write among the pictures or over what it reads, OutputExists where
-    names are taken that no run gave, OutputNotWritable.
+    OutputExists where it would write among the pictures or over what it reads, or where names are
+    taken that no run gave, and OutputNotWritable.
     """
     for place in filter(None, (output, cache)):
         check_apart(place, pictures)
@@ -45,7 +45,7 @@ def claim(
     reads = Protected(f / WEIGHTS if f.is_dir() else f for f in files if f is not None)
     for name in ours:
         if output / name in reads:
-            raise UsageError(
+            raise OutputExists(
                 f"{output / name} is read by this run, which would write over it; give another -o"
             )
     if ours and not is_run(output):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rtstyle.errors import DiskFull, OutputExists, OutputNotWritable, UsageError
+from rtstyle.errors import DiskFull, OutputExists, OutputNotWritable
 from rtstyle.files import OwnNames, is_disk_full
 
 
@@ -49,12 +49,12 @@ def failures(path: Path) -> Iterator[None]:
 
 
 def check_apart(place: Path, pictures: Iterable[Path | None]) -> None:
-    """Raise UsageError where ``place`` lies in one of the folders that ``pictures`` are read
+    """Raise OutputExists where ``place`` lies in one of the folders that ``pictures`` are read
     from."""
     where = Path(os.path.realpath(place))
     for folder in pictures:
         if folder is not None and where.is_relative_to(os.path.realpath(folder)):
-            raise UsageError(
+            raise OutputExists(
                 f"{place} lies in {folder}, whose pictures are read: what is written there would "
                 "count as one of them; give a folder elsewhere"
             )

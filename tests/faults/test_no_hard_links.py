@@ -20,7 +20,6 @@ import pytest
 
 from rtstyle.media import write_image
 from tests.clips import make_clip
-from tests.features import feature_file, photo_folder
 from tests.nets import invert_net, make_pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,17 +127,3 @@ def test_styles(here: Path, picture: Path) -> None:
     assert (here / "sheet.png").stat().st_size > 0
     rtstyle(BEST, "styles", "remove", "mine", cwd=here)
     assert "mine" not in rtstyle(BEST, "styles", "list", cwd=here)
-
-
-def test_a_training(here: Path, picture: Path, tmp_path: Path) -> None:
-    photos = photo_folder(tmp_path / "photos")
-    features = feature_file(tmp_path)
-    rtstyle(
-        BEST, "train", "johnson", "--style-image", picture, "--photos", photos,
-        "--features", features, "-o", "run", "--width", "4", "--iterations", "1", "--batch", "1",
-        "--size", "64", "--style-size", "64", "--precision", "fp32", cwd=here,
-    )  # fmt: skip
-    found = {path.name for path in (here / "run").iterdir()}
-    assert {"resume.pt", "checkpoint.safetensors", "losses.csv", "losses.png", "pack"} <= found
-    rtstyle(BEST, "train", "smooth-edges", photos, "-o", "smooth", cwd=here)
-    assert len(list((here / "smooth").iterdir())) == len(list(photos.iterdir()))

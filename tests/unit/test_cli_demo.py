@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from rtstyle.cli import demo as demo_module
 from rtstyle.cli.main import main
 from rtstyle.cli.sample import SAMPLE_RATE, sample_frames, sample_sound
+from rtstyle.cli.sheet import before_after
 from rtstyle.media import read_image
 from rtstyle.types import Pixels, Size
 from tests.clips import audio_packets, read_frames, video_pts
@@ -144,7 +145,7 @@ def test_what_appears_while_a_demo_is_drawn_is_left_as_it_is(
     pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "out"
-    real = demo_module.before_after
+    real = before_after
 
     def meanwhile(*pictures: Pixels) -> Pixels:
         (folder / "demo.mp4").write_bytes(b"mine")

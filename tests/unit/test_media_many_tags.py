@@ -77,7 +77,7 @@ def at_the_end(path: Path) -> Path:
     """The same film with its tags behind its pictures, as other writers put them."""
     data = path.read_bytes()
     segment = data.index(SEGMENT)
-    parts = {}
+    parts: dict[bytes, bytes] = {}
     place = segment + 12
     while place < len(data):
         length = 9 - data[place + 4].bit_length() if data[place] < 0x20 else 0
