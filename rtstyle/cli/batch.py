@@ -154,7 +154,7 @@ class Batch:
     def _in_order(self, failure: tuple[Job, str, int]) -> int:
         return self._number[failure[0]]
 
-    def write_report(self, path: Path) -> None:
+    def write_report(self, path: Path, *, overwrite: bool) -> None:
         """One record a film, in the order of the plan, whatever became of it."""
         records = [
             {
@@ -164,7 +164,7 @@ class Batch:
             }
             for job in (*self._plan.skipped, *self._plan.jobs)
         ]
-        write_json(records, path)
+        write_json(records, path, overwrite=overwrite)
 
 
 def _counted(films: int) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from rtstyle.addresses import without_secrets_in
 from rtstyle.cli.apart import writes
 from rtstyle.cli.terminal import json_text
-from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
-from rtstyle.files import same_place, write_whole
+from rtstyle.errors import DiskFull, OutputExists, OutputNotWritable, UsageError
+from rtstyle.files import is_disk_full, same_place, write_whole
 from rtstyle.types import RunReport, Size
 
 
@@ -57,16 +57,26 @@ def check_report(
         raise OutputExists(f"{path} exists already; choose another name or add --overwrite")
 
 
-def write_report(report: RunReport, path: Path) -> None:
-    """Write ``report`` whole or not at all."""
-    write_json(as_json(report), path)
+def write_report(report: RunReport, path: Path, *, overwrite: bool) -> None:
+    """Write ``report`` whole or not at all; raises as ``write_json`` does."""
+    write_json(as_json(report), path, overwrite=overwrite)
 
 
-def write_json(content: object, path: Path) -> None:
-    """Write ``content``, in types JSON knows, whole or not at all; raises OutputNotWritable."""
+def write_json(content: object, path: Path, *, overwrite: bool) -> None:
+    """Write ``content``, in types JSON knows, whole or not at all.
+
+    Raises OutputExists where the name was taken meanwhile, OutputNotWritable, DiskFull.
+    """
     try:
-        write_whole(path, (json_text(content) + "\n").encode(), overwrite=True)
+        write_whole(path, (json_text(content) + "\n").encode(), overwrite=overwrite)
+    except FileExistsError:
+        raise OutputExists(
+            f"{path}: the report was not written, since the name was taken meanwhile; "
+            "choose another"
+        ) from None
     except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(f"{path}: no room left for the report; free some space") from error
         raise OutputNotWritable(f"{path}: cannot write the report: {error.strerror}") from error
 
 

@@ -113,12 +113,12 @@ def finish(
 ) -> None:
     """Turn the checkpoint in ``output`` into ``output``/pack and say how to use it."""
     from rtstyle.export import PackCard
-    from rtstyle.train import checkpoint_pack
+    from rtstyle.train import PACK, checkpoint_pack
 
     title = title or name.replace("-", " ").title()
     # The family is the net's to say.
     card = PackCard(name=name, title=title, family="", licence=licence, source=source)
-    spec, parity = checkpoint_pack(output, output / "pack", card, photos=photos, overwrite=True)
+    spec, parity = checkpoint_pack(output, output / PACK, card, photos=photos, overwrite=True)
     calibrate_exported(spec, photos)
     echo_pack(spec, parity)
 

@@ -268,7 +268,7 @@ def _one(
             on_backend=say_backend,
         )
     if report_file is not None:
-        write_report(report, report_file)
+        write_report(report, report_file, overwrite=overwrite)
     _say_result(report)
     return EXIT_FINISHED_WITH_LOSS if report.finished_with_loss else 0
 
@@ -313,7 +313,7 @@ def _many(
             raise
         finally:
             if report_file is not None:
-                batch.write_report(report_file)
+                batch.write_report(report_file, overwrite=overwrite)
     batch.say_result()
     return batch.exit_code
 

@@ -27,6 +27,7 @@ from rtstyle.media.streams import (
     packet_seconds,
     packets_of,
     pick_video,
+    said_by,
     shown,
     start_seconds,
 )
@@ -120,7 +121,7 @@ class SourceCompanions:
         self._notes.extend(left_out(muxer, extras))
         self._extras = tuple(extra for extra in extras if stored(muxer, extra))
         self._chapters = container.chapters()
-        self._tags = file_tags(container.metadata)
+        self._tags = file_tags(said_by(container))
         starts = [start_seconds(stream) for stream in container.streams]
         known = [start for start in starts if start is not None]
         self.clock_start = min(known) if known and has_foreign_clock(container) else None

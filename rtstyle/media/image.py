@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -20,7 +18,7 @@ from rtstyle.errors import (
     OutputExists,
     OutputNotWritable,
 )
-from rtstyle.files import is_disk_full
+from rtstyle.files import is_disk_full, write_whole
 from rtstyle.media.header import is_whole, may_be_transparent, picture_size
 from rtstyle.media.output import check_destination
 from rtstyle.media.streams import check_readable
@@ -148,22 +146,8 @@ def check_image_output(path: Path, *, overwrite: bool, source: Path | None = Non
 
 
 def _place(path: Path, data: bytes, overwrite: bool) -> None:
-    final = Path(os.path.realpath(path))
-    part: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=final.parent, prefix=f".{final.name[:100]}.", suffix=".part", delete=False
-        ) as file:
-            part = Path(file.name)
-            file.write(data)
-        # Temporary files are private; a result gets the rights any new file would.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(part, 0o666 & ~mask)
-        if overwrite:
-            os.replace(part, final)
-        else:
-            os.link(part, final)
+        write_whole(path, data, overwrite=overwrite)
     except FileExistsError:
         raise OutputExists(f"{str(path)!r} appeared meanwhile; choose another name") from None
     except OSError as error:
@@ -172,6 +156,3 @@ def _place(path: Path, data: bytes, overwrite: bool) -> None:
         raise OutputNotWritable(
             f"{path.name} cannot be written ({error.strerror}); choose another folder"
         ) from None
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from rtstyle.media.codecs import MUXERS
 from rtstyle.media.languages import same_language
 from rtstyle.media.payload import same_codec
-from rtstyle.media.streams import codec_name, is_cover, pick_video
+from rtstyle.media.streams import codec_name, is_cover, pick_video, said_by
 from rtstyle.media.stretch import Window
 from rtstyle.media.tags import cut_chapters, is_unset_time
 from rtstyle.types import Check
@@ -289,7 +289,7 @@ def check_tags(input: InputContainer, output: InputContainer, muxer: str) -> Ite
 
 
 def _tags(container: InputContainer) -> dict[str, str]:
-    said = container.metadata.items()
+    said = said_by(container).items()
     tags = {key.lower(): value for key, value in said if not is_unset_time(key, value)}
     if "creation_time" in tags:
         # Containers differ in how finely they count it.

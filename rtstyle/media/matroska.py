@@ -27,7 +27,7 @@ _LONGEST_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Element:
+class Element:
     """One element in a buffer."""
 
     id: int
@@ -63,7 +63,7 @@ def _patched(head: bytes, aspect: Fraction) -> tuple[int, bytes] | None:
     tracks = segment and _child(head, segment.content, len(head), _TRACKS)
     if tracks is None or tracks.end > len(head):
         return None
-    for entry in _children(head, tracks.content, tracks.end):
+    for entry in children(head, tracks.content, tracks.end):
         if entry.id != _ENTRY:
             continue
         kind = _child(head, entry.content, entry.end, _TYPE)
@@ -77,10 +77,10 @@ def _patched(head: bytes, aspect: Fraction) -> tuple[int, bytes] | None:
     return None
 
 
-def _new_entry(head: bytes, entry: _Element, aspect: Fraction) -> bytes | None:
+def _new_entry(head: bytes, entry: Element, aspect: Fraction) -> bytes | None:
     """The track's entry, as long as it was, with the width; None where that does not fit."""
     content = b""
-    for child in _children(head, entry.content, entry.end):
+    for child in children(head, entry.content, entry.end):
         if child.id == _VIDEO:
             video = _new_video(head, child, aspect)
             if video is None:
@@ -99,10 +99,10 @@ def _new_entry(head: bytes, entry: _Element, aspect: Fraction) -> bytes | None:
     return None
 
 
-def _new_video(head: bytes, video: _Element, aspect: Fraction) -> bytes | None:
+def _new_video(head: bytes, video: Element, aspect: Fraction) -> bytes | None:
     content = b""
     width = 0
-    for child in _children(head, video.content, video.end):
+    for child in children(head, video.content, video.end):
         if child.id == _PIXEL_WIDTH:
             width = int.from_bytes(head[child.content : child.end], "big")
         if child.id not in (_DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT):
@@ -131,21 +131,21 @@ def _with_checksum(content: bytes) -> bytes:
     return content[:2] + struct.pack("<I", zlib.crc32(content[6:])) + content[6:]
 
 
-def _children(data: bytes, begin: int, end: int) -> Iterator[_Element]:
+def children(data: bytes, begin: int, end: int) -> Iterator[Element]:
     while begin < end:
-        name, after = _number(data, begin, with_marker=True)
-        length, content = _number(data, after, with_marker=False)
+        name, after = read_number(data, begin, with_marker=True)
+        length, content = read_number(data, after, with_marker=False)
         if name == _CLUSTER:
             return
-        yield _Element(name, begin, content, content + length)
+        yield Element(name, begin, content, content + length)
         begin = content + length
 
 
-def _child(data: bytes, begin: int, end: int, name: int) -> _Element | None:
-    return next((one for one in _children(data, begin, end) if one.id == name), None)
+def _child(data: bytes, begin: int, end: int, name: int) -> Element | None:
+    return next((one for one in children(data, begin, end) if one.id == name), None)
 
 
-def _number(data: bytes, begin: int, *, with_marker: bool) -> tuple[int, int]:
+def read_number(data: bytes, begin: int, *, with_marker: bool) -> tuple[int, int]:
     """A number of variable length, and where it ends; raises ValueError and IndexError."""
     length = 9 - data[begin].bit_length()
     if length > _LONGEST_SIZE or begin + length > len(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -13,13 +14,14 @@ from typing import Any, TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
-from av.container import InputContainer
+from av.container import Container, InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import NotAVideo, NoVideoStream
+from rtstyle.media.many_tags import Covered, Version, covered, crowd_of, portions, version_of
 from rtstyle.types import StreamInfo
 
 S = TypeVar("S", bound=Stream)
@@ -71,15 +73,14 @@ def check_readable(path: str | Path) -> Path:
 def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputContainer:
     """Open ``path`` for demuxing, and no other file or address.
 
-    ``max_pixels`` also bounds what is decoded while the header is being understood. Raises
+    ``max_pixels`` also bounds what is decoded while the header is being understood. Where the file
+    has thousands of tags, only ``said_by`` and ``said_by_stream`` tell all of them. Raises
     NotAVideo where FFmpeg does not know the file's content.
     """
     path = check_readable(path)
-    options = dict(_SAFE_OPTIONS)
-    if max_pixels is not None:
-        options["max_pixels"] = str(max_pixels)
     try:
-        return av.open(literal_url(path), "r", options=options, metadata_errors="replace")
+        crowd = crowd_of(path)
+        return _opened(covered(path, crowd) if crowd else literal_url(path), max_pixels)
     except PermissionError:
         raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
     except (av.FFmpegError, ValueError) as error:
@@ -88,6 +89,65 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
             f"{str(path)!r} is not a video file that can be read ({reason}); "
             "check that it plays in a video player"
         ) from None
+
+
+def _opened(file: str | Covered, max_pixels: int | None = None) -> InputContainer:
+    options = dict(_SAFE_OPTIONS)
+    if max_pixels is not None:
+        options["max_pixels"] = str(max_pixels)
+    return av.open(file, "r", options=options, metadata_errors="replace")
+
+
+def said_by(container: InputContainer) -> dict[str, str]:
+    """All tags of a container itself."""
+    found = _all_tags(container)
+    return dict(container.metadata) if found is None else dict(found[-1])
+
+
+def said_by_stream(stream: Stream) -> dict[str, str]:
+    """All tags of a stream of an open file."""
+    found = _all_tags(stream.container)
+    return dict(stream.metadata) if found is None else dict(found[stream.index])
+
+
+def _all_tags(container: Container) -> dict[int, dict[str, str]] | None:
+    """The tags of each stream, and of the container itself as number -1; None where the container
+    has all of them at hand."""
+    name = container.name.removeprefix("file:")
+    if not isinstance(container, InputContainer) or not crowd_of(Path(name)):
+        return None
+    try:
+        return _read_all(name, version_of(os.stat(name)))
+    except (OSError, av.FFmpegError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=4)
+def _read_all(name: str, version: Version) -> dict[int, dict[str, str]]:
+    """Raises OSError and av.FFmpegError."""
+    del version
+    path = Path(name)
+    spans = crowd_of(path)
+    # What is said elsewhere than in a tag is said in every portion, and gives way to a tag.
+    beside = _read_portion(Covered(path, spans))
+    found = {index: dict(tags) for index, tags in beside.items()}
+    for portion in portions(path, spans):
+        for index, tags in _read_portion(portion).items():
+            fixed = beside.get(index, {})
+            new = {key: said for key, said in tags.items() if fixed.get(key) != said}
+            found.setdefault(index, {}).update(new)
+    return {index: dict(tags.values()) for index, tags in found.items()}
+
+
+def _read_portion(file: Covered) -> dict[int, dict[str, tuple[str, str]]]:
+    """Tags as ``_read_all`` gives them, each by its key in lower case: FFmpeg takes keys that
+    differ in case for one, and of several the last."""
+    with _opened(file) as container:
+        said = {-1: container.metadata} | {s.index: s.metadata for s in container.streams}
+    return {
+        index: {key.lower(): (key, value) for key, value in tags.items()}
+        for index, tags in said.items()
+    }
 
 
 def packets_of(

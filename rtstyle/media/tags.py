@@ -13,7 +13,7 @@ from av.stream import Disposition, Stream
 
 from rtstyle.errors import InputError
 from rtstyle.media.languages import QUICKTIME_LANGUAGES
-from rtstyle.media.streams import open_container, shown
+from rtstyle.media.streams import open_container, said_by, said_by_stream, shown
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -76,7 +76,7 @@ def dress(new: Stream, old: Stream, name: str, *, without: Sequence[str] = ()) -
     """Give a stream the other's tags and disposition, less the tags in ``without``; ``name`` is
     what messages call it."""
     new.disposition = old.disposition & ~(_WHOLE if new.type == "video" else Disposition(0))
-    tags = file_tags(old.metadata)
+    tags = file_tags(said_by_stream(old))
     # That of the file is written for every stream.
     tags.pop("creation_time", None)
     if "title" not in tags and "name" in tags:
@@ -145,7 +145,7 @@ def not_stored(
     """
     try:
         with open_container(path) as container:
-            said = {key.lower() for key in container.metadata}
+            said = {key.lower() for key in said_by(container)}
             streams = list(container.streams)[: len(labels)]
             found = [_lost(label, stream) for label, stream in zip(labels, streams, strict=False)]
             there = container.chapters()

@@ -12,7 +12,14 @@ from rtstyle.styles.library import (
     user_styles,
 )
 from rtstyle.styles.likeness import EQUAL_DB, LEAST_PSNR_DB, psnr
-from rtstyle.styles.pack import add_calibration, load_pack, read_bounded, verify, write_pack
+from rtstyle.styles.pack import (
+    add_calibration,
+    check_replaceable,
+    load_pack,
+    read_bounded,
+    verify,
+    write_pack,
+)
 from rtstyle.styles.registry import bundled_styles, find_style, read_model, style_files
 from rtstyle.styles.spec import SizeRule, StyleSpec
 
@@ -27,6 +34,7 @@ __all__ = [
     "admit",
     "bundled_styles",
     "check_new_name",
+    "check_replaceable",
     "find_style",
     "install",
     "load_pack",

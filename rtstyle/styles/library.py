@@ -1,14 +1,14 @@
 """The user's own styles: packs in one folder, found by name like the bundled ones.
 
 The folder is ``RTSTYLE_STYLES`` where that is set, else ``rtstyle/styles`` in the place the system
-keeps an application's data in.
+keeps an application's data in. What is replaced or removed in it is a pack and nothing else: a
+folder with any other file in it is left as it is.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
-import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,9 +22,10 @@ from rtstyle.errors import (
     UnknownStyle,
     UsageError,
 )
+from rtstyle.files import is_disk_full, rename_new
 from rtstyle.styles.admission import brief
 from rtstyle.styles.folders import STYLES_VARIABLE, user_styles_folder
-from rtstyle.styles.pack import load_pack, write_pack
+from rtstyle.styles.pack import discard_pack, foreign_entry, load_pack, write_pack
 from rtstyle.styles.spec import NAME_PATTERN, PACK_FILE, SizeRule, StyleSpec
 
 _ASIDE = "."
@@ -99,18 +100,21 @@ def _holds_card(folder: Path) -> bool:
 
 
 def check_new_name(name: str, *, taken: tuple[str, ...], overwrite: bool) -> None:
-    """Raise UsageError for no name or a bundled style's, OutputExists for one in use."""
+    """Raise UsageError for no name or a bundled style's, OutputExists for one in use, or in use for
+    what is no style even with ``overwrite``."""
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(
             f"{brief(name)!r} is no name of a style: use a-z, 0-9, - and _, at most 64 of them"
         )
     if name in taken:
         raise UsageError(f"{name} is a bundled style; choose another name with --as")
-    if os.path.lexists(user_folder() / name) and not overwrite:
-        raise OutputExists(
-            f"there is an imported style {name} already; choose another name with --as, "
-            "or give --overwrite"
-        )
+    if os.path.lexists(user_folder() / name):
+        if not overwrite:
+            raise OutputExists(
+                f"there is an imported style {name} already; choose another name with --as, "
+                "or give --overwrite"
+            )
+        _check_discardable(user_folder() / name)
 
 
 def install(
@@ -147,39 +151,48 @@ def install(
             source=source,
             measured=measured,
         )
-        try:
-            if overwrite and (root / name).exists():
-                (root / name).rename(aside / "old")
-            (aside / name).rename(root / name)
-        except OSError as error:
-            if (aside / "old").exists() and not (root / name).exists():
-                (aside / "old").rename(root / name)
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise OutputExists(
-                    f"there is an imported style {name} already; choose another name with --as"
-                ) from error
-            raise _unwritable(root, error) from error
+        _swap(root / name, aside, overwrite=overwrite)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        _discard(aside)
     return load_pack(root / name)
+
+
+def _swap(place: Path, aside: Path, *, overwrite: bool) -> None:
+    """Give the new pack in ``aside`` its place; one that is there goes into ``aside``."""
+    old = aside / "old"
+    try:
+        if overwrite and os.path.lexists(place):
+            _check_discardable(place)
+            place.rename(old)
+        rename_new(aside / place.name, place)
+    except OSError as error:
+        if old.exists() and not os.path.lexists(place):
+            old.rename(place)
+        if isinstance(error, FileExistsError):
+            raise OutputExists(
+                f"there is an imported style {place.name} already; choose another name with --as"
+            ) from error
+        raise _unwritable(place.parent, error) from error
 
 
 def remove(name: str) -> Path:
     """Delete the imported style ``name``, broken or not; returns where it lay.
 
-    Raises UnknownStyle where there is none, OutputNotWritable where it cannot be deleted.
+    Raises UnknownStyle where there is none, OutputExists where the folder holds anything but a
+    style, which is then left as it is, OutputNotWritable where it cannot be deleted.
     """
     root = user_folder()
     folder = root / name
     if not NAME_PATTERN.fullmatch(name) or not folder.is_dir() or folder.is_symlink():
         raise UnknownStyle(f"no imported style named {brief(name)}; see rtstyle styles list")
+    _check_discardable(folder)
     try:
         # Renamed first, so that the name is gone at once, whatever interrupts the deleting.
         aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}remove-", dir=root))
         folder.rename(aside / name)
     except OSError as error:
         raise _unwritable(folder, error) from error
-    shutil.rmtree(aside, ignore_errors=True)
+    _discard(aside)
     return folder
 
 
@@ -191,8 +204,28 @@ def _unreadable(folder: Path, error: OSError) -> OutputNotWritable:
     )
 
 
+def _check_discardable(folder: Path) -> None:
+    """Raise OutputExists where more than a pack would be lost with the folder."""
+    try:
+        stranger = "" if folder.is_symlink() or not folder.is_dir() else foreign_entry(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if stranger is None:
+        return
+    found = f"holds {brief(stranger)}, which is no part of a style" if stranger else "is no folder"
+    raise OutputExists(f"{folder} {found}, so nothing was removed; move that away first")
+
+
+def _discard(aside: Path) -> None:
+    """Delete the packs in a folder of this module's own, and that where nothing is left in it."""
+    with contextlib.suppress(OSError):
+        for folder in list(aside.iterdir()):
+            discard_pack(folder)
+        aside.rmdir()
+
+
 def _unwritable(folder: Path, error: OSError) -> DiskFull | OutputNotWritable:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return DiskFull(f"no room left in {folder}; free some and retry")
     reason = error.strerror or type(error).__name__
     return OutputNotWritable(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import re
-from contextlib import suppress
+import stat
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ from rtstyle.errors import (
     OutputNotWritable,
     UnsafeModel,
 )
+from rtstyle.files import TOKEN, OwnNames, beside, is_disk_full, rename_new
 from rtstyle.styles.admission import admit, brief
 from rtstyle.styles.spec import (
     FAMILIES,
@@ -48,6 +50,11 @@ _OPTIONAL = frozenset(("activations",))
 _MOST_TENSORS = 500
 _PAIR = re.compile(r"\[\s+(-?[\d.e-]+),\s+(-?[\d.e-]+)\s+\]")
 """A range as json spreads it over four lines."""
+_OURS = re.compile(
+    rf"(?:{re.escape(PACK_FILE)}|{re.escape(MODEL_FILE)})(?:\.[0-9a-f]{{{TOKEN}}}\.part)?"
+    rf"|\.(?:{re.escape(PACK_FILE)}|{re.escape(MODEL_FILE)})\.[0-9]+\.part"
+)
+"""Names of a pack's files and of what a broken-off writing of them leaves."""
 
 
 def load_pack(folder: str | Path) -> StyleSpec:
@@ -82,9 +89,9 @@ def write_pack(
 
     The model is admitted first, and the card, which holds its hash, is put in place last: whatever
     interrupts the writing, what lies there is the old pack, the new one, or refused by its hash.
-    Raises OutputExists for a folder that holds a pack unless ``overwrite``, OutputNotWritable,
-    DiskFull, UnsafeModel for a graph outside the contract, ModelError for a value that
-    ``load_pack`` would refuse.
+    Raises OutputExists for a folder that holds a pack unless ``overwrite``, or files of a pack's
+    names that are none in any case, OutputNotWritable, DiskFull, UnsafeModel for a graph outside
+    the contract, ModelError for a value that ``load_pack`` would refuse.
     """
     root = Path(folder).absolute()
     shown = brief(root.name)
@@ -102,10 +109,52 @@ def write_pack(
         "measured": measured,
     }
     _spec(card, root, f"{shown}/{PACK_FILE}")
-    if (root / PACK_FILE).exists() and not overwrite:
-        raise OutputExists(f"{shown} holds a pack already; choose another folder")
-    _put(root, card, data)
+    _put(root, card, data, ours=check_replaceable(root, overwrite=overwrite))
     return load_pack(root)
+
+
+def check_replaceable(root: Path, *, overwrite: bool) -> tuple[str, ...]:
+    """The files of a pack in ``root`` that may be replaced; raises OutputExists for any other of
+    their names."""
+    shown = brief(root.name)
+    there = tuple(name for name in (PACK_FILE, MODEL_FILE) if os.path.lexists(root / name))
+    if there and not overwrite:
+        what = "a pack" if PACK_FILE in there else MODEL_FILE
+        raise OutputExists(f"{shown} holds {what} already; choose another folder")
+    if there and not _is_pack(root):
+        raise OutputExists(
+            f"{shown} holds {' and '.join(there)}, but that is no style of rtstyle, so nothing was "
+            "replaced; choose another folder, or move them away"
+        )
+    return there
+
+
+def _is_pack(root: Path) -> bool:
+    """Whether the card is one of ours, be it of another version, and nothing of it a link."""
+    try:
+        card = _read_card(root / PACK_FILE, PACK_FILE)
+    except ModelError:
+        return False
+    return card.keys() >= _KEYS and foreign_entry(root, only=(PACK_FILE, MODEL_FILE)) is None
+
+
+def foreign_entry(folder: Path, *, only: tuple[str, ...] | None = None) -> str | None:
+    """A name in ``folder`` (of ``only`` these) that no writing of a pack leaves: another name, or
+    no regular file; None where there is none. Raises OSError."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if only is not None and entry.name not in only:
+            continue
+        if not _OURS.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+            return entry.name
+    return None
+
+
+def discard_pack(folder: Path) -> None:
+    """Delete the files of a pack, and the folder where nothing else is in it; raises OSError."""
+    for name in os.listdir(folder):
+        if _OURS.fullmatch(name) and stat.S_ISREG(os.lstat(folder / name).st_mode):
+            os.unlink(folder / name)
+    os.rmdir(folder)
 
 
 def add_calibration(
@@ -123,25 +172,54 @@ def add_calibration(
     card["measured"] = {**spec.measured, "psnr_int8_db": psnr_int8_db}
     card["activations"] = {name: list(reach) for name, reach in activations.items()}
     _spec(card, root, where)
-    _put(root, card, None)
+    _put(root, card, None, ours=(PACK_FILE,))
     return load_pack(root)
 
 
-def _put(root: Path, card: dict[str, object], model: bytes | None) -> None:
+def _put(
+    root: Path, card: dict[str, object], model: bytes | None, *, ours: tuple[str, ...]
+) -> None:
     shown = brief(root.name)
+    text = _PAIR.sub(r"[\1, \2]", json.dumps(card, indent=2, ensure_ascii=False)) + "\n"
+    files = {} if model is None else {MODEL_FILE: model}
+    files[PACK_FILE] = text.encode()
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        if model is not None:
-            _replace(root / MODEL_FILE, model)
-        text = _PAIR.sub(r"[\1, \2]", json.dumps(card, indent=2, ensure_ascii=False)) + "\n"
-        _replace(root / PACK_FILE, text.encode())
+        if root.exists():
+            names = OwnNames(root, ours=ours)
+            for name, data in files.items():
+                names.write(name, data)
+        else:
+            _put_new(root, files)
+    except FileExistsError:
+        raise OutputExists(
+            f"{shown}: its files' names were taken meanwhile; choose another folder"
+        ) from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise DiskFull(f"no room left for the pack {shown}; free some and retry") from error
         reason = error.strerror or type(error).__name__
         raise OutputNotWritable(
             f"the pack {shown} cannot be written ({reason}); choose another folder"
         ) from error
+
+
+def _put_new(root: Path, files: dict[str, bytes]) -> None:
+    """A whole folder at once, so that none with half a pack is ever left."""
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+    new = beside(root)
+    new.mkdir()
+    try:
+        names = OwnNames(new)
+        for name, data in files.items():
+            names.write(name, data)
+        rename_new(new, root)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            discard_pack(new)
+        raise
 
 
 def verify(spec: StyleSpec) -> bytes:
@@ -307,18 +385,3 @@ def _number(value: object, largest: float) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return float(value) if -largest <= value <= largest else None
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Put ``data`` under the name ``file`` at once; no half file is ever seen there."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise

@@ -107,7 +107,7 @@ def resumed_generator(net: Generator, output: Path, digest: str) -> checkpoint.R
     if resumed is not None and resumed.fingerprint != digest:
         raise UsageError(
             f"{output} holds a run with other settings; "
-            "give another -o, or delete its resume.pt to start over"
+            "give another -o, or move its resume.pt away to start over"
         )
     return resumed
 

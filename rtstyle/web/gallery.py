@@ -134,4 +134,4 @@ def _keep(made: Path, kept: Path) -> None:
     # Two servers may draw the same picture.
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, read_regular(made, _MOST_BYTES), overwrite=True)
+        write_whole(kept, read_regular(made, _MOST_BYTES), overwrite=True, follow=False)
