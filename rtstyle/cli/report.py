@@ -47,12 +47,12 @@ def check_report(
             raise OutputNotWritable(f"{path}: there is no folder {path.parent}; make it first")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputNotWritable(f"{path}: the folder {path.parent} refuses files")
-    if mode is None:
+    if mode is None and not os.path.islink(path):
         return
-    if stat.S_ISDIR(mode):
+    if mode is not None and stat.S_ISDIR(mode):
         raise OutputNotWritable(f"{path} is a folder; name a file in it")
-    if not stat.S_ISREG(mode):
-        raise OutputNotWritable(f"{path} is no regular file; name another one for the report")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OutputNotWritable(f"{path} is a device or a pipe; name a file for the report")
     if not overwrite:
         raise OutputExists(f"{path} exists already; choose another name or add --overwrite")
 
