@@ -57,12 +57,16 @@ def _made(path: Path) -> Path:
     return path
 
 
+class TooLong(BaseException):
+    """Ends what hangs; no handler of a program expects it."""
+
+
 @contextmanager
 def within(seconds: int) -> Iterator[None]:
-    """Raise TimeoutError where what is inside takes longer; for the main thread."""
+    """Raise TooLong where what is inside takes longer; for the main thread."""
 
     def ring(*_: object) -> None:
-        raise TimeoutError(f"not done within {seconds} s")
+        raise TooLong(f"not done within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.alarm(seconds)

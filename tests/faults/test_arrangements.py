@@ -54,7 +54,7 @@ def place(tmp_path: Path, clip: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def cannot_hang() -> Iterator[None]:
-    with within(30):
+    with within(20):
         yield
 
 
