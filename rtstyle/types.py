@@ -71,6 +71,8 @@ class Frame:
     alpha: Alpha | None = None
     """uint8 ``(H, W)``, 0 transparent to 255 opaque; None where there is none, and all is opaque.
     ``pixels`` are straight, not multiplied by it."""
+    captions: bytes = b""
+    """Closed captions that come with the picture: triplets of ATSC A/53's cc_data."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
@@ -153,6 +155,8 @@ class VideoInfo:
     """Whether pictures may be transparent; each frame then brings its own ``alpha``."""
     bits: int = 8
     """Of the deepest component of a stored sample."""
+    mirrored: bool = False
+    """Whether left and right were exchanged, after ``rotation``, to show frames as players do."""
 
 
 @dataclass(frozen=True, slots=True)

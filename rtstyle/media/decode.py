@@ -45,11 +45,25 @@ class Decoder:
         self._max_failures = max_failures
         self._failed_in_a_row = 0
         self._lost_untimed = 0
+        self._aspects: list[tuple[int | None, Fraction | None]] = []
+        """The shapes of pixels that the pictures' headers said, and the pts of the first packet
+        after each."""
 
     def take_lost(self) -> int:
         """How many packets without a pts were lost since the last call."""
         lost, self._lost_untimed = self._lost_untimed, 0
         return lost
+
+    def aspect_of(self, pts: int | None) -> Fraction | None:
+        """Width of a pixel over its height in the picture with that pts, as its own header has it;
+        None where that does not say."""
+        if not self._aspects:
+            return None
+        since, aspect = self._aspects[-1]
+        # Pictures come out of the decoder later than their headers go in.
+        if pts is not None and since is not None and pts < since and len(self._aspects) > 1:
+            return self._aspects[-2][1]
+        return aspect
 
     def pictures(self) -> Generator[VideoFrame, None, None]:
         """Every picture from the current position on, in presentation order.
@@ -84,6 +98,7 @@ class Decoder:
         try:
             context = self.transparent or self._stream
             pictures = context.decode(packet)
+            self._note_aspect(packet)
         except av.FFmpegError:
             if packet is not None and packet.pts is None:
                 self._lost_untimed += 1
@@ -92,6 +107,11 @@ class Decoder:
         if pictures:
             self._failed_in_a_row = 0
         return pictures
+
+    def _note_aspect(self, packet: av.Packet[VideoStream] | None) -> None:
+        aspect = self._stream.codec_context.sample_aspect_ratio or None
+        if packet is not None and (not self._aspects or self._aspects[-1][1] != aspect):
+            self._aspects = [*self._aspects[-1:], (packet.pts, aspect)]
 
     def _count_failure(self) -> None:
         self.failures += 1

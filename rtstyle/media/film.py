@@ -22,7 +22,7 @@ from rtstyle.media.output import muxer_of
 from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.pictures import add_pictures, shape_pixels
-from rtstyle.media.streams import literal_url
+from rtstyle.media.streams import ANY_TEXT, literal_url
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.media.trial import close_quietly
 from rtstyle.media.verify import check_written
@@ -296,7 +296,13 @@ class FilmFile:
         else:
             # Matroska's identifiers are random otherwise: two runs, two files.
             options["fflags"] = "+bitexact"
-        return av.open(literal_url(self._part.url), "w", format=muxer, container_options=options)
+        return av.open(
+            literal_url(self._part.url),
+            "w",
+            format=muxer,
+            container_options=options,
+            metadata_errors=ANY_TEXT,
+        )
 
     def _index_room(self, frames: int, seconds: Fraction) -> int:
         """Bytes that the index will hardly exceed; what is too much stays empty."""

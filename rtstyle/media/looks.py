@@ -25,6 +25,7 @@ def check_looks(first: First, made: First, muxer: str, *, told: bool) -> Iterato
     one, mine = first.info, first.picture
     other, theirs = made.info, made.picture
     turned = f", turned by {one.rotation} degrees" if one.rotation else ""
+    turned += ", mirrored" if one.mirrored else ""
     same = one.size == other.size
     yield Check("size", same, f"{one.size}{turned}{'' if same else f' to {other.size}'}")
     # Matroska counts the width at which they are shown in whole pixels.
