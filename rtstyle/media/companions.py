@@ -141,9 +141,15 @@ class SourceCompanions:
         return tuple(stream.codec_context.sample_rate for stream in self._sounds)
 
     @property
+    def tags(self) -> dict[str, str]:
+        """What the source says of itself as a whole, and the output should."""
+        return self._tags
+
+    @property
     def still_bytes(self) -> int:
-        """Bytes of what lies in no time: covers, attached files."""
-        return sum(len(extra.data) for extra in self._extras)
+        """Bytes of what lies in no time: covers, attached files, tags."""
+        tags = sum(4 * (len(key) + len(value)) + 64 for key, value in self._tags.items())
+        return tags + sum(len(extra.data) for extra in self._extras)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -260,6 +266,7 @@ class SourceCompanions:
                 end=last if self._end is None else min(last, self._end),
                 shift=self._shift,
                 late=self._made_later(),
+                muxer=self._muxer,
             ),
         )
         lost = len(given) - len(self._chapters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from av.container import InputContainer
@@ -11,6 +12,7 @@ from av.video.stream import VideoStream
 from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.hdr import is_hdr, said_hdr
 from rtstyle.media.hidden import count_shown
+from rtstyle.media.marks import sphere_of, stereo_of
 from rtstyle.media.orientation import Orientation
 from rtstyle.media.streams import duration_seconds, list_streams
 from rtstyle.types import Colour, Size, VideoInfo
@@ -22,10 +24,12 @@ def describe(
     first: VideoFrame,
     orientation: Orientation,
     aspect: Fraction,
+    said: Mapping[str, bytes],
 ) -> VideoInfo:
     """What an open file says of its pictures, and the ``first`` of them.
 
-    ``orientation``: how they are to be seen; ``aspect``: width of a stored pixel over its height.
+    ``orientation``: how they are to be seen; ``aspect``: width of a stored pixel over its height;
+    ``said``: the first picture's side data, by their kinds.
     """
     stored = Size(first.width, first.height)
     time_base = stream.time_base or Fraction(1, 1000)
@@ -47,6 +51,8 @@ def describe(
         bits=bits_per_sample(first),
         frames_hidden=hidden,
         mirrored=orientation.mirrored,
+        sphere=sphere_of(said),
+        stereo=stereo_of(said),
     )
 
 

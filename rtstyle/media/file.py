@@ -120,6 +120,7 @@ class VideoFile:
             first,
             self._upright.orientation,
             self._upright.aspect,
+            self._upright.said.data,
         )
         try:
             self._reader = self._choose_reader(first, deep, hdr)

@@ -16,7 +16,6 @@ from rtstyle.errors import CorruptInput, LimitExceeded
 from rtstyle.media.beside import Beside, beside
 from rtstyle.media.decode import Decoder
 from rtstyle.media.deinterlace import Deinterlacer
-from rtstyle.media.orientation import UPRIGHT, Orientation, orientation_of
 from rtstyle.media.streams import open_container, pick_video, shown
 
 _WORTH_SEEKING = Fraction(2)
@@ -96,11 +95,6 @@ class Reel:
             with closing(decoder.pictures()) as pictures:
                 first = next(pictures, None)
             return Beside() if first is None else beside(first)
-
-    @property
-    def orientation(self) -> Orientation:
-        """How the pictures are to be seen."""
-        return orientation_of(self.said.data.get("DISPLAYMATRIX", b"")) or UPRIGHT
 
     @property
     def failures(self) -> int:

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rtstyle.media.orientation import Orientation, orientation_of
+from rtstyle.media.orientation import UPRIGHT, Orientation, orientation_of
 from rtstyle.media.reel import Reel, Stamp
 from rtstyle.types import AnyPixels, Size
 
@@ -27,7 +27,9 @@ class Upright:
     def __init__(self, reel: Reel, note: Callable[[str, str], None]) -> None:
         """``note`` hears the kind of a change, and a sentence on it, each time it is met."""
         first = reel.first
-        self.orientation = reel.orientation
+        self.said = reel.said
+        """What the first picture says beside its samples."""
+        self.orientation = orientation_of(self.said.data.get("DISPLAYMATRIX", b"")) or UPRIGHT
         self._stored = Size(first.width, first.height)
         self._own_shape = _is_own_shape(reel.container, reel.stream, reel.aspect)
         stated = reel.aspect if self._own_shape else reel.stream.sample_aspect_ratio
