@@ -120,7 +120,8 @@ class SourceCompanions:
         self._notes.extend(left_out(muxer, extras))
         self._extras = tuple(extra for extra in extras if stored(muxer, extra))
         self._chapters = container.chapters()
-        self._tags = file_tags(container.metadata)
+        self.tags = file_tags(container.metadata)
+        """What the source says of itself as a whole, and the output should."""
         starts = [start_seconds(stream) for stream in container.streams]
         known = [start for start in starts if start is not None]
         self.clock_start = min(known) if known and has_foreign_clock(container) else None
@@ -141,14 +142,9 @@ class SourceCompanions:
         return tuple(stream.codec_context.sample_rate for stream in self._sounds)
 
     @property
-    def tags(self) -> dict[str, str]:
-        """What the source says of itself as a whole, and the output should."""
-        return self._tags
-
-    @property
     def still_bytes(self) -> int:
         """Bytes of what lies in no time: covers, attached files, tags."""
-        tags = sum(4 * (len(key) + len(value)) + 64 for key, value in self._tags.items())
+        tags = sum(4 * (len(key) + len(value)) + 64 for key, value in self.tags.items())
         return tags + sum(len(extra.data) for extra in self._extras)
 
     @property
@@ -175,7 +171,7 @@ class SourceCompanions:
         assert self._container is not None
         assert self._picture is not None
         self._shift = shift
-        output.metadata.update(self._tags)
+        output.metadata.update(self.tags)
         self._labels.append(self._dress_pictures(output))
         for number, sound in enumerate(self._sounds, 1):
             name = f"sound {number}"
@@ -286,7 +282,7 @@ class SourceCompanions:
         """Note what the finished file does not say although it was given to it."""
         self._notes.extend(
             not_stored(
-                path, self._muxer, tags=self._tags, labels=self._labels, chapters=self._chapters
+                path, self._muxer, tags=self.tags, labels=self._labels, chapters=self._chapters
             )
         )
 

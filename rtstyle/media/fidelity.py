@@ -16,6 +16,7 @@ from av.container import InputContainer
 
 from rtstyle.errors import UsageError
 from rtstyle.media.captions import HELD_BY, CaptionCount
+from rtstyle.media.editions import read_editions
 from rtstyle.media.films import Announced, Film, UnannouncedError
 from rtstyle.media.inventory import (
     Pair,
@@ -174,6 +175,7 @@ def examine(
             *check_streams(before, after, pairs, muxer, empty),
             *check_tracks(pairs, sound, clocks, input, output, muxer),
             *(Check("reading", False, sentence) for sentence in sound.unread),
+            *_check_editions(input, output, muxer, terms.stretch.whole and not match.shift),
             check_chapters(before, after, match.shift, window, muxer),
             *check_labels(pairs, muxer),
             check_tags(before, after),
@@ -306,6 +308,25 @@ def _check_captions(both: tuple[CaptionCount, CaptionCount], codec: str) -> Iter
     if mine.pictures == theirs.pictures:
         found = f"{pictures}, which say something else in the output"
     yield Check("captions", False, found, required=held)
+
+
+def _check_editions(input: Path, output: Path, muxer: str, whole: bool) -> Iterator[Check]:
+    mine = read_editions(input)
+    if mine is None or mine.plain:
+        return
+    theirs = read_editions(output)
+    stored = (b"" if theirs is None else theirs.content) == mine.content
+    kept = stored and not (mine.linked and not (theirs and theirs.linked))
+    said = "; ".join(mine.facts) or "its chapters say more than a plain list"
+    if kept:
+        yield Check("editions", True, f"{said}: as in the input")
+    elif mine.facts or muxer == "matroska":
+        yield Check(
+            "editions",
+            False,
+            f"of the input, {said}; the output shows all of it in the file's order",
+            required=muxer == "matroska" and whole and not stored,
+        )
 
 
 def _excused(check: Check, seen: _Seen) -> Check:

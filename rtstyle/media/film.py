@@ -102,6 +102,7 @@ class FilmFile:
         self._muxer_options = dict(muxer_options or {})
         self._container: OutputContainer | None = None
         self._companions = companions
+        self._ranged = start is not None or end is not None
         self._finish = Finish.of(info, muxer_of(output))
         try:
             if source is not None and companions is None:
@@ -179,6 +180,8 @@ class FilmFile:
                 self._mux_others(others.end(shown_until) if cut else others.packets(None))
                 ends = max(shown_until, self._ends) + SPARE
                 others.complete(container, shown_until if cut else ends)
+            if self._source is not None and not cut and not self.moved and not self._ranged:
+                self._finish.hold_chapters(container, self._source)
             self._container = None
             container.close()
         except (av.FFmpegError, OSError) as error:

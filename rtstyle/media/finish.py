@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from rtstyle.errors import InputError
 from rtstyle.media.boxes import store_in_index
+from rtstyle.media.editions import Editions, read_editions, room_for, store_editions
 from rtstyle.media.marks import holds_sphere, holds_stereo, picture_boxes, stereo_mode
 from rtstyle.media.matroska import Shape, padded, store_shape
 from rtstyle.media.streams import open_container
@@ -28,6 +31,8 @@ class Finish:
     stereo: Stereo | None
     title: str | None = None
     """That of the picture stream."""
+    editions: Editions | None = None
+    """Chapters that are to be stored as they are."""
 
     @classmethod
     def of(cls, info: VideoInfo, muxer: str) -> Finish:
@@ -55,11 +60,26 @@ class Finish:
             self.title = stream.metadata.get("title")
             stream.metadata["title"] = padded(self.title)
 
+    def hold_chapters(self, output: OutputContainer, source: Path) -> None:
+        """Before the file is closed: make room for chapters that are more than a plain list, where
+        the output's times are those of the ``source``."""
+        if self.muxer != "matroska":
+            return
+        editions = read_editions(source)
+        if editions is None or editions.plain or not editions.content:
+            return
+        self.editions = editions
+        tick = Fraction(1, 1000)
+        room = {"title": room_for(editions)}
+        output.set_chapters([{"id": 1, "start": 0, "end": 1, "time_base": tick, "metadata": room}])
+
     def apply(self, path: Path, tags: Mapping[str, str]) -> None:
         """Say the rest in the closed file; ``tags``: those it was given. Raises OSError.
 
         What could not be said is found when the file is compared with its source.
         """
+        if self.editions is not None:
+            store_editions(path, self.editions)
         if self.muxer not in _INDEXED:
             if self.sphere is not None:
                 store_shape(path, Shape(sphere=self.sphere, title=self.title))

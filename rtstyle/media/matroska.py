@@ -36,7 +36,7 @@ _LONGEST_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Element:
+class Element:
     """One element in a buffer."""
 
     id: int
@@ -94,7 +94,7 @@ def _patched(head: bytes, shape: Shape) -> tuple[int, bytes] | None:
     tracks = segment and _child(head, segment.content, len(head), _TRACKS)
     if tracks is None or tracks.end > len(head):
         return None
-    for entry in _children(head, tracks.content, tracks.end):
+    for entry in children(head, tracks.content, tracks.end):
         if entry.id != _ENTRY:
             continue
         kind = _child(head, entry.content, entry.end, _TYPE)
@@ -104,16 +104,16 @@ def _patched(head: bytes, shape: Shape) -> tuple[int, bytes] | None:
         if new is None:
             return None
         content = head[tracks.content : entry.begin] + new + head[entry.end : tracks.end]
-        return tracks.content, _with_checksum(content)
+        return tracks.content, with_checksum(content)
     return None
 
 
-def _new_entry(head: bytes, entry: _Element, shape: Shape) -> bytes | None:
+def _new_entry(head: bytes, entry: Element, shape: Shape) -> bytes | None:
     """The track's entry, as long as it was, with the shape; None where that does not fit."""
     content = b""
     if shape.sphere is not None and shape.title is not None:
-        content += _element(_NAME, shape.title.encode("utf-8", "surrogateescape"))
-    for child in _children(head, entry.content, entry.end):
+        content += element(_NAME, shape.title.encode("utf-8", "surrogateescape"))
+    for child in children(head, entry.content, entry.end):
         if child.id == _VIDEO:
             video = _new_video(head, child, shape)
             if video is None:
@@ -128,18 +128,18 @@ def _new_entry(head: bytes, entry: _Element, shape: Shape) -> bytes | None:
             return None
         # An empty element is two bytes at least.
         if spare != 1 and len(content) + spare < 2 ** (7 * length) - 1:
-            return bytes([_ENTRY]) + _size(len(content) + spare, length) + content + _filler(spare)
+            return bytes([_ENTRY]) + _size(len(content) + spare, length) + content + filler(spare)
     return None
 
 
-def _new_video(head: bytes, video: _Element, shape: Shape) -> bytes | None:
+def _new_video(head: bytes, video: Element, shape: Shape) -> bytes | None:
     content = b""
     width = 0
     replaced = (
         *(() if shape.aspect is None else (_DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT)),
         *(() if shape.sphere is None else (_PROJECTION,)),
     )
-    for child in _children(head, video.content, video.end):
+    for child in children(head, video.content, video.end):
         if child.id == _PIXEL_WIDTH:
             width = int.from_bytes(head[child.content : child.end], "big")
         if child.id not in replaced:
@@ -149,23 +149,23 @@ def _new_video(head: bytes, video: _Element, shape: Shape) -> bytes | None:
         if not width or shown >= 2**24:
             return None
         # Its height is then that of the pixels.
-        number = shown.to_bytes((shown.bit_length() + 7) // 8, "big")
-        content += _element(_DISPLAY_WIDTH, number)
+        wide = shown.to_bytes((shown.bit_length() + 7) // 8, "big")
+        content += element(_DISPLAY_WIDTH, wide)
     if shape.sphere is not None:
         content += _projection(shape.sphere)
-    return _element(_VIDEO, content)
+    return element(_VIDEO, content)
 
 
 def _projection(sphere: Sphere) -> bytes:
     kind, private, pose = projection_of(sphere)
-    content = _element(_PROJECTION_TYPE, bytes([kind])) + _element(_PROJECTION_PRIVATE, private)
+    content = element(_PROJECTION_TYPE, bytes([kind])) + element(_PROJECTION_PRIVATE, private)
     for name, angle in zip(_POSE, pose, strict=True):
         if angle:
-            content += _element(name, struct.pack(">d", angle))
-    return _element(_PROJECTION, content)
+            content += element(name, struct.pack(">d", angle))
+    return element(_PROJECTION, content)
 
 
-def _filler(length: int) -> bytes:
+def filler(length: int) -> bytes:
     """An element without meaning, ``length`` bytes in all; none for 0."""
     if length == 0:
         return b""
@@ -174,28 +174,29 @@ def _filler(length: int) -> bytes:
     return bytes([_VOID]) + _size(empty, counted) + bytes(empty)
 
 
-def _with_checksum(content: bytes) -> bytes:
+def with_checksum(content: bytes) -> bytes:
     """``content``, its leading checksum, where it has one, that of the rest."""
     if content[:2] != bytes([_CRC, 0x84]):
         return content
     return content[:2] + struct.pack("<I", zlib.crc32(content[6:])) + content[6:]
 
 
-def _children(data: bytes, begin: int, end: int) -> Iterator[_Element]:
+def children(data: bytes, begin: int, end: int) -> Iterator[Element]:
+    """The elements between two places, up to the first cluster; raises as ``number``."""
     while begin < end:
-        name, after = _number(data, begin, with_marker=True)
-        length, content = _number(data, after, with_marker=False)
+        name, after = number(data, begin, with_marker=True)
+        length, content = number(data, after, with_marker=False)
         if name == _CLUSTER:
             return
-        yield _Element(name, begin, content, content + length)
+        yield Element(name, begin, content, content + length)
         begin = content + length
 
 
-def _child(data: bytes, begin: int, end: int, name: int) -> _Element | None:
-    return next((one for one in _children(data, begin, end) if one.id == name), None)
+def _child(data: bytes, begin: int, end: int, name: int) -> Element | None:
+    return next((one for one in children(data, begin, end) if one.id == name), None)
 
 
-def _number(data: bytes, begin: int, *, with_marker: bool) -> tuple[int, int]:
+def number(data: bytes, begin: int, *, with_marker: bool) -> tuple[int, int]:
     """A number of variable length, and where it ends; raises ValueError and IndexError."""
     length = 9 - data[begin].bit_length()
     if length > _LONGEST_SIZE or begin + length > len(data):
@@ -208,7 +209,8 @@ def _size(size: int, length: int) -> bytes:
     return (size | 1 << (7 * length)).to_bytes(length, "big")
 
 
-def _element(name: int, content: bytes) -> bytes:
+def element(name: int, content: bytes) -> bytes:
+    """One element with its id and length."""
     length = next(n for n in range(1, _LONGEST_SIZE) if len(content) < 2 ** (7 * n) - 1)
     return (
         name.to_bytes((name.bit_length() + 7) // 8, "big") + _size(len(content), length) + content
