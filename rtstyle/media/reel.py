@@ -78,7 +78,7 @@ class Reel:
     @property
     def aspect(self) -> Fraction | None:
         """As a stamp has it, of the first picture."""
-        return self._decoder.aspect_of(self.first.pts)
+        return self._first_aspect
 
     @property
     def said(self) -> Beside:
@@ -174,21 +174,26 @@ class Reel:
                 f"{self._name}: not one frame could be decoded; the file is damaged or incomplete "
                 f"(copy it again), or its pictures have more than the {limit} pixels allowed"
             )
+        self._first_aspect = self._decoder.take_aspect(first.pts)
         return first
 
     def _stamped(self, first: VideoFrame | None, pictures: Iterable[VideoFrame]) -> Iterator[Shot]:
         """One picture is read ahead, since the time of the next tells a wild one."""
         held, lost, failures = first, 0, self._decoder.failures
+        aspect = self._first_aspect
         for picture in pictures:
             if held is not None:
-                yield held, self._stamp(held, picture.pts, lost, failures)
+                yield held, _stamp(held, picture.pts, lost, failures, aspect)
             held, lost, failures = picture, self._decoder.take_lost(), self._decoder.failures
+            aspect = self._decoder.take_aspect(picture.pts)
         if held is not None:
-            yield held, self._stamp(held, None, lost, failures)
-
-    def _stamp(self, picture: VideoFrame, following: int | None, lost: int, failures: int) -> Stamp:
-        aspect = self._decoder.aspect_of(picture.pts)
-        return Stamp(picture.pts, following, lost, failures, beside(picture), aspect)
+            yield held, _stamp(held, None, lost, failures, aspect)
 
     def _whole(self, shots: Iterable[Shot]) -> Generator[Shot, None, None]:
         yield from self._deinterlacer.frames(shots) if self._deinterlace else shots
+
+
+def _stamp(
+    picture: VideoFrame, following: int | None, lost: int, failures: int, aspect: Fraction | None
+) -> Stamp:
+    return Stamp(picture.pts, following, lost, failures, beside(picture), aspect)
