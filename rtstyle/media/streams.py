@@ -35,6 +35,9 @@ _SAFE_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 ANY_TEXT = "surrogateescape"
 """How tags are read and written: bytes that are no UTF-8 (titles of Windows-1251, Shift-JIS) stay
 what they are. Such text is shown with ``printable``."""
+LOOK_FURTHER = {"probesize": str(2**26), "analyzeduration": str(60_000_000)}
+"""How far to read (bytes, and microseconds of the film) for a sound that is announced and not found
+where FFmpeg looks, which is five seconds: one that is off the air for a while."""
 _CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -87,7 +90,12 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
     if max_pixels is not None:
         options["max_pixels"] = str(max_pixels)
     try:
-        return av.open(literal_url(path), "r", options=options, metadata_errors=ANY_TEXT)
+        container = av.open(literal_url(path), "r", options=options, metadata_errors=ANY_TEXT)
+        if any(is_silent(sound) for sound in container.streams.audio):
+            container.close()
+            options |= LOOK_FURTHER
+            container = av.open(literal_url(path), "r", options=options, metadata_errors=ANY_TEXT)
+        return container
     except PermissionError:
         raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
     except (av.FFmpegError, ValueError) as error:

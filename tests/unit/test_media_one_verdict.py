@@ -7,14 +7,14 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import pytest
 from av.stream import Disposition
 from click.testing import CliRunner, Result
 
 from rtstyle.cli.main import main
+from rtstyle.media import streams
 from tests.beside import captioned, copy_with, without_packets
-from tests.clips import Titles, make_clip, make_film, png_picture
+from tests.clips import Titles, audio_packets, make_clip, make_film, png_picture, video_pts
 from tests.nets import make_pack
 from tests.remux import AnyPacket, altered, remux
 
@@ -79,17 +79,9 @@ def silent(folder: Path) -> Path:
 
 def begins_late(folder: Path) -> Path:
     """Its second sound begins long after what is looked at when a file is opened."""
-    clip = make_clip(
-        folder / "film.ts",
-        frames=600,
-        rate=25,
-        size=(320, 240),
-        audio=True,
-        audio_tracks=2,
-        audio_codec="mp2",
-        options={"g": "25", "qp": "1"},
-    )
-    return without_packets(clip, 0x102, keep=lambda n: n > 900)
+    clip = make_clip(folder / "clip.mkv", frames=600, audio=True, audio_tracks=2, audio_codec="mp2")
+    film = make_film(folder / "film.ts", clip)
+    return without_packets(film, 0x102, keep=lambda n: n > 5000)
 
 
 MAKERS: dict[str, Maker] = {
@@ -152,15 +144,23 @@ def test_a_run_and_verify_give_one_verdict(
         assert f"not in the output as it should be: {name}: " in made.stdout
 
 
-def test_verdicts_differ_from_kind_to_kind(tmp_path: Path, pack: Path) -> None:
-    """The test above compares something: of these, one is kept and one is lost."""
-    codes = {}
-    for kind in ("squeezed", "begins_late"):
-        folder = tmp_path / kind
-        folder.mkdir()
-        source, output = MAKERS[kind](folder), folder / "out.mkv"
-        made = run("video", source, "-o", output, "--style", pack, "--strength", 0)
-        codes[kind] = made.exit_code
-        with av.open(str(output)) as container:
-            assert len(container.streams.video) == 1
-    assert codes == {"squeezed": 0, "begins_late": 8}
+def test_a_sound_that_begins_late_is_found(tmp_path: Path, pack: Path) -> None:
+    source, output = begins_late(tmp_path), tmp_path / "out.mkv"
+    made = run("video", source, "-o", output, "--style", pack, "--strength", 0)
+    assert made.exit_code == 0, made.output
+    first, second = audio_packets(output)
+    assert len(first) == 1000
+    assert 100 < len(second) < 500
+
+
+def test_a_sound_that_begins_too_late_is_a_loss_to_both_and_costs_nothing_else(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_FURTHER", {})
+    source, output = begins_late(tmp_path), tmp_path / "out.mkv"
+    made = run("video", source, "-o", output, "--style", pack, "--strength", 0)
+    found = run("verify", source, output)
+    assert (made.exit_code, found.exit_code) == (8, 8)
+    assert "audio 2: mp3, deu: is not in the output; where the file begins" in made.stdout
+    assert len(video_pts(output)) == 600
+    assert [len(packets) for packets in audio_packets(output)] == [1000]
