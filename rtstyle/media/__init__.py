@@ -18,7 +18,7 @@ from rtstyle.media.devices import CameraDevice, CameraMode, list_cameras
 from rtstyle.media.doors import check_target, open_sink, open_source, options_for
 from rtstyle.media.encode import FrameClock, VideoWriter
 from rtstyle.media.fidelity import verify_video
-from rtstyle.media.file import VideoFile, letterbox, open_video
+from rtstyle.media.file import VideoFile, open_video
 from rtstyle.media.film import FilmFile, rehearse, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.hardware import hardware_encoders
@@ -44,6 +44,7 @@ from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter
 from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
 from rtstyle.media.stretch import Stretch
+from rtstyle.media.upright import letterbox
 from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
 from rtstyle.media.wire import WireFrame, frame_of, jpeg_of, pixels_of, pixels_of_jpeg
 

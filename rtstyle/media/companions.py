@@ -121,7 +121,8 @@ class SourceCompanions:
         self._notes.extend(left_out(muxer, extras))
         self._extras = tuple(extra for extra in extras if stored(muxer, extra))
         self._chapters = container.chapters()
-        self._tags = file_tags(said_by(container))
+        self.tags = file_tags(said_by(container))
+        """What the source says of itself as a whole, and the output should."""
         starts = [start_seconds(stream) for stream in container.streams]
         known = [start for start in starts if start is not None]
         self.clock_start = min(known) if known and has_foreign_clock(container) else None
@@ -143,8 +144,9 @@ class SourceCompanions:
 
     @property
     def still_bytes(self) -> int:
-        """Bytes of what lies in no time: covers, attached files."""
-        return sum(len(extra.data) for extra in self._extras)
+        """Bytes of what lies in no time: covers, attached files, tags."""
+        tags = sum(4 * (len(key) + len(value)) + 64 for key, value in self.tags.items())
+        return tags + sum(len(extra.data) for extra in self._extras)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -170,7 +172,7 @@ class SourceCompanions:
         assert self._container is not None
         assert self._picture is not None
         self._shift = shift
-        output.metadata.update(self._tags)
+        output.metadata.update(self.tags)
         self._labels.append(self._dress_pictures(output))
         for number, sound in enumerate(self._sounds, 1):
             name = f"sound {number}"
@@ -261,6 +263,7 @@ class SourceCompanions:
                 end=last if self._end is None else min(last, self._end),
                 shift=self._shift,
                 late=self._made_later(),
+                muxer=self._muxer,
             ),
         )
         lost = len(given) - len(self._chapters)
@@ -280,7 +283,7 @@ class SourceCompanions:
         """Note what the finished file does not say although it was given to it."""
         self._notes.extend(
             not_stored(
-                path, self._muxer, tags=self._tags, labels=self._labels, chapters=self._chapters
+                path, self._muxer, tags=self.tags, labels=self._labels, chapters=self._chapters
             )
         )
 

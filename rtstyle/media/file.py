@@ -11,34 +11,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-import cv2
-import numpy as np
 from av.video.frame import VideoFrame
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
 from rtstyle.media.alpha import read_alpha
+from rtstyle.media.beside import Beside, not_carried
 from rtstyle.media.colour import colour_of, has_alpha
 from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.describe import describe
 from rtstyle.media.hdr import SDR, hdr_name, is_hdr, is_ictcp
 from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.read import PixelReader
-from rtstyle.media.reel import Reel, Shot
+from rtstyle.media.reel import Reel, Shot, Stamp
 from rtstyle.media.streams import end_pts, shown
 from rtstyle.media.timeline import Timeline, check_range
+from rtstyle.media.upright import Upright
 from rtstyle.types import (
     DEFAULT_LIMITS,
     Alpha,
     AnyPixels,
     Frame,
     Limits,
-    Size,
     SourceHealth,
     VideoInfo,
 )
 
 _log = logging.getLogger(__name__)
-_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _LEAD = Fraction(2)
 """Seconds before a mark at which to look for it, so that filters have seen what lies before."""
 
@@ -115,8 +113,15 @@ class VideoFile:
             max_failures=limits.max_decode_failures,
         )
         first = self._reel.first
-        self._stored = Size(first.width, first.height)
-        self._info = describe(self._reel.container, self._reel.stream, first, self._reel.rotation)
+        self._upright = Upright(self._reel, self._note_change)
+        self._info = describe(
+            self._reel.container,
+            self._reel.stream,
+            first,
+            self._upright.orientation,
+            self._upright.aspect,
+            self._upright.said.data,
+        )
         try:
             self._reader = self._choose_reader(first, deep, hdr)
         except BaseException:
@@ -194,7 +199,8 @@ class VideoFile:
             if self._end is not None and seconds >= self._end:
                 break
             self._check_length(self._given, seconds - (self._start or 0))
-            pixels = self._upright(self._reader(picture), picture, seconds)
+            pixels = self._upright(self._reader(picture), picture, stamp, seconds)
+            self._note_said(stamp.said)
             self._tail.add(stamp.pts, pixels)
             self._failures = stamp.failures
             self._given += 1
@@ -204,7 +210,8 @@ class VideoFile:
                 time_base=self._info.time_base,
                 duration=picture.duration or None,
                 index=self._given - 1,
-                alpha=self._alpha(picture, seconds),
+                alpha=self._alpha(picture, stamp, seconds),
+                captions=stamp.said.captions,
             )
         if self._given == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
@@ -233,7 +240,7 @@ class VideoFile:
         if finder.first is not None:
             shots = self._reel.shots_around(finder.first - lead) or self._reel.shots()
         for picture, stamp in shots:
-            if finder.is_there(stamp.pts, partial(self._again, picture, stamp.pts)):
+            if finder.is_there(stamp.pts, partial(self._again, picture, stamp)):
                 self._reel.go_on(failures=mark.failures, deinterlaced=mark.deinterlaced)
                 self._timeline.go_on(last=mark.last, offset=mark.offset, repaired=mark.repaired)
                 break
@@ -244,10 +251,10 @@ class VideoFile:
         self._notes.extend(note for note in mark.notes if note not in self._notes)
         return shots
 
-    def _again(self, picture: VideoFrame, stamp: int | None) -> AnyPixels:
+    def _again(self, picture: VideoFrame, stamp: Stamp) -> AnyPixels:
         """The pixels of a picture that an earlier reading gave."""
-        pixels = self._upright(self._reader(picture), picture, Fraction(0))
-        self._tail.add(stamp, pixels)
+        pixels = self._upright(self._reader(picture), picture, stamp, Fraction(0))
+        self._tail.add(stamp.pts, pixels)
         return pixels
 
     def _counted(self, mark: Mark) -> Iterator[Shot]:
@@ -261,7 +268,7 @@ class VideoFile:
                 continue
             passed += 1
             if passed > mark.frames - len(mark.crc32):
-                self._again(picture, stamp.pts)
+                self._again(picture, stamp)
             if passed == mark.frames:
                 break
         if passed < mark.frames or self._tail.crc32 != mark.crc32:
@@ -271,7 +278,7 @@ class VideoFile:
             )
         return shots
 
-    def _alpha(self, picture: VideoFrame, seconds: Fraction) -> Alpha | None:
+    def _alpha(self, picture: VideoFrame, stamp: Stamp, seconds: Fraction) -> Alpha | None:
         alpha = read_alpha(picture)
         if alpha is None:
             return None
@@ -283,7 +290,7 @@ class VideoFile:
                     f"pictures become transparent only at {float(seconds):.2f} s; that is ignored",
                 )
             return None
-        return cast(Alpha, self._upright(alpha, picture, seconds))
+        return cast(Alpha, self._upright(alpha, picture, stamp, seconds))
 
     def _choose_reader(self, first: VideoFrame, deep: bool, hdr: str) -> PixelReader:
         """What makes pixels of this file's pictures; from here on ``info`` says what they mean."""
@@ -303,20 +310,6 @@ class VideoFile:
         self._notes.extend(reader.notes)
         return reader
 
-    def _upright(self, pixels: AnyPixels, picture: VideoFrame, seconds: Fraction) -> AnyPixels:
-        """``pixels`` (or alpha) of ``picture`` as large as the first one's and turned as it is to
-        be seen."""
-        size = Size(picture.width, picture.height)
-        if size != self._stored:
-            self._note_change(
-                "size",
-                f"the picture's size changes from {self._stored} to {size} at "
-                f"{float(seconds):.2f} s; such frames are fitted into {self._stored}",
-            )
-            pixels = letterbox(pixels, self._stored)
-        turn = _TURNS.get(self._info.rotation)
-        return pixels if turn is None else cast(AnyPixels, cv2.rotate(pixels, turn))
-
     def _check_length(self, index: int, seconds: Fraction) -> None:
         limits = self._limits
         if limits.max_frames is not None and index >= limits.max_frames:
@@ -335,6 +328,17 @@ class VideoFile:
                 "no player shows them, and were left out"
             )
 
+        slant = self._upright.orientation.slant
+        if slant:
+            self._notes.append(
+                f"the source is to be shown turned by another {slant:g} degrees; only quarter "
+                "turns are made"
+            )
+
+    def _note_said(self, said: Beside) -> None:
+        for kind, note in not_carried(said).items():
+            self._note_change(kind, note)
+
     def _note_fields(self) -> list[str]:
         count = self._reel.deinterlaced
         if not count:
@@ -349,16 +353,3 @@ class VideoFile:
             self._changes_noted.add(kind)
             self._notes.append(note)
             _log.warning("%s: %s", self._name, note)
-
-
-def letterbox(pixels: AnyPixels, size: Size) -> AnyPixels:
-    """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
-    height, width = pixels.shape[:2]
-    scale = min(Fraction(size.width, width), Fraction(size.height, height))
-    inner = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    fitted = cv2.resize(pixels, (inner.width, inner.height), interpolation=method)
-    canvas = np.zeros((size.height, size.width, *pixels.shape[2:]), pixels.dtype)
-    top, left = (size.height - inner.height) // 2, (size.width - inner.width) // 2
-    canvas[top : top + inner.height, left : left + inner.width] = fitted
-    return canvas

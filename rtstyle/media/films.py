@@ -17,6 +17,8 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rtstyle.media.beside import beside
+from rtstyle.media.captions import CaptionCount, may_have_captions
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
@@ -32,7 +34,7 @@ _MOST_REORDERED = 64
 
 
 class UnannouncedError(Exception):
-    """The packets of a file do not say when its pictures are shown."""
+    """The packets of a file do not say when its pictures are shown, or all that is compared."""
 
 
 class Film:
@@ -44,6 +46,8 @@ class Film:
         """``quick`` decodes with all processors and without the smoothing of blocks: the same
         times where nothing is damaged. Raises NotAVideo and NoVideoStream."""
         self._stretch = stretch
+        self.captions = CaptionCount()
+        """Of the pictures given so far."""
         self._container = open_container(path, max_pixels=limits.max_pixels)
         try:
             stream = pick_video(self._container, shown(path))
@@ -92,6 +96,7 @@ class Film:
             if (end is not None and seconds >= end) or count == most:
                 return
             count += 1
+            self.captions.add(beside(picture).captions)
             length = picture.duration * self._tick if picture.duration else None
             yield Moment(pts * self._tick, length)
 
@@ -192,6 +197,8 @@ class Announced:
                             continue
                         if packet.pts is None or packet.size == 0 or packet.is_corrupt:
                             raise UnannouncedError(f"{shown(self._path)}: a packet has no time")
+                        if may_have_captions(packet):
+                            raise UnannouncedError(f"{shown(self._path)}: it may have captions")
                         if not packet.is_discard:
                             yield packet.pts, packet.duration or 0
             except READ_ERRORS as error:

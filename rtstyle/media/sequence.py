@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, NotAVideo, UsageError
-from rtstyle.media.file import letterbox
 from rtstyle.media.image import Picture, read_picture
 from rtstyle.media.numbered import (
     STAMPS_NAME,
@@ -24,6 +23,7 @@ from rtstyle.media.numbered import (
 )
 from rtstyle.media.stamps import Clock, Stamps, clock_of, is_stamps, read_stamps
 from rtstyle.media.timeline import check_range
+from rtstyle.media.upright import letterbox
 from rtstyle.types import (
     DEFAULT_LIMITS,
     AnyPixels,

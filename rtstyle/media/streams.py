@@ -6,10 +6,11 @@ import functools
 import os
 import re
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import av
@@ -34,6 +35,12 @@ _DEMUXERS = (
     "obu,ogg,rm,swf,tta,vc1,vvc,w64,wav,wtv,wv,yuv4mpegpipe"
 )
 _SAFE_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+ANY_TEXT = "surrogateescape"
+"""How tags are read and written: bytes that are no UTF-8 (titles of Windows-1251, Shift-JIS) stay
+what they are. Such text is shown with ``printable``."""
+LOOK_FURTHER = {"probesize": str(2**26), "analyzeduration": str(60_000_000)}
+"""How far to read (bytes, and microseconds of the film) for a sound that is announced and not found
+where FFmpeg looks, which is five seconds: one that is off the air for a while."""
 _CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -41,6 +48,11 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 def shown(path: str | Path) -> str:
     """The file's name on one line, for messages."""
     return Path(path).name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
+
+
+def printable(text: str) -> str:
+    """Text of a file with bytes that are no UTF-8 written out, so that it can be printed."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def literal_url(path: Path) -> str:
@@ -80,7 +92,13 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
     path = check_readable(path)
     try:
         crowd = crowd_of(path)
-        return _opened(covered(path, crowd) if crowd else literal_url(path), max_pixels)
+        file = covered(path, crowd) if crowd else literal_url(path)
+        container = _opened(file, max_pixels)
+        if any(is_silent(sound) for sound in container.streams.audio):
+            container.close()
+            file = covered(path, crowd) if crowd else literal_url(path)
+            container = _opened(file, max_pixels, further=LOOK_FURTHER)
+        return container
     except PermissionError:
         raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
     except (av.FFmpegError, ValueError) as error:
@@ -91,11 +109,15 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
         ) from None
 
 
-def _opened(file: str | Covered, max_pixels: int | None = None) -> InputContainer:
-    options = dict(_SAFE_OPTIONS)
+def _opened(
+    file: str | Covered,
+    max_pixels: int | None = None,
+    further: Mapping[str, str] = MappingProxyType({}),
+) -> InputContainer:
+    options = {**_SAFE_OPTIONS, **further}
     if max_pixels is not None:
         options["max_pixels"] = str(max_pixels)
-    return av.open(file, "r", options=options, metadata_errors="replace")
+    return av.open(file, "r", options=options, metadata_errors=ANY_TEXT)
 
 
 def said_by(container: InputContainer) -> dict[str, str]:
@@ -195,8 +217,10 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
         if container.streams.video:
             held = "only a cover picture"
         raise NoVideoStream(f"{name}: holds {held}; name a file with moving pictures")
-    default = [stream for stream in decodable if stream.disposition & Disposition.default]
-    return (default or decodable)[0]
+    # What is only announced has no size.
+    there = [stream for stream in decodable if stream.codec_context.width] or decodable
+    default = [stream for stream in there if stream.disposition & Disposition.default]
+    return (default or there)[0]
 
 
 def _decoder(stream: Stream) -> object | None:
@@ -211,8 +235,17 @@ def codec_name(stream: Stream) -> str:
 
 
 def copyable_sounds(container: InputContainer) -> tuple[AudioStream, ...]:
-    """The audio streams whose codec is known."""
-    return tuple(stream for stream in container.streams.audio if _decoder(stream) is not None)
+    """The audio streams whose codec is known, and of which something was found."""
+    known = (stream for stream in container.streams.audio if _decoder(stream) is not None)
+    return tuple(stream for stream in known if not is_silent(stream))
+
+
+def is_silent(stream: Stream) -> bool:
+    """Whether a stream of sound is only announced: nothing of it lies where the file begins, so
+    that not even its rate is known. Broadcasts announce languages that are not on air."""
+    if stream.type != "audio" or _decoder(stream) is None:
+        return False
+    return not cast(AudioStream, stream).codec_context.sample_rate
 
 
 def copyable_subtitles(container: InputContainer) -> tuple[SubtitleStream, ...]:
@@ -227,7 +260,7 @@ def list_streams(container: InputContainer) -> tuple[StreamInfo, ...]:
             index=stream.index,
             kind=stream.type,
             codec=stream.codec_context.name if _decoder(stream) is not None else "unknown",
-            language=stream.language if stream.language not in (None, "und") else None,
+            language=None if stream.language in (None, "und") else printable(stream.language),
         )
         for stream in container.streams
     )
@@ -264,7 +297,16 @@ def not_carried(
     carried = {stream.index for stream in container.streams if stream.type in kinds}
     carried |= {stream.index for stream in pictures}
     notes = list(left_behind(container, carried))
-    unknown = len(container.streams.audio) - len(copyable_sounds(container))
+    for number, sound in enumerate(container.streams.audio, 1):
+        if is_silent(sound):
+            said = [codec_name(sound)]
+            if sound.language not in (None, "und"):
+                said.append(shown(Path(sound.language or "")))
+            notes.append(
+                f"sound {number} ({', '.join(said)}) is announced, but nothing of it was found "
+                "where the file begins: it was left out"
+            )
+    unknown = sum(_decoder(stream) is None for stream in container.streams.audio)
     if unknown:
         notes.append(f"{unknown} audio stream(s) of unknown codec not carried over")
     unknown = len(container.streams.subtitles) - len(copyable_subtitles(container))

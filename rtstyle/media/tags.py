@@ -43,6 +43,10 @@ _WHOLE = Disposition.still_image | Disposition.multilayer | Disposition.dependen
 """What describes the coding of a stream, which a picture encoded anew does not share."""
 
 _MOST_NAMED = 8
+SPARE = Fraction(1)
+"""Seconds after the last picture and sound in which a chapter may still begin or end."""
+_TITLED = ("mp4", "mov")
+"""Containers in which a chapter without a title is given that of a later one."""
 _COARSE = Fraction(1, 100)
 """Seconds by which containers may round the beginning of a chapter."""
 
@@ -102,12 +106,14 @@ def cut_chapters(
     end: Fraction,
     shift: Fraction,
     late: Fraction = Fraction(0),
+    muxer: str | None = None,
 ) -> list[Chapter]:
     """The chapters that lie in ``begin <= t < end`` (seconds of the source), cut to it and made
     ``shift`` seconds earlier, then ``late`` seconds later; one that begins where the output does
-    stays there."""
+    stays there. ``muxer``: what will write them."""
     first = shift if begin is None else max(begin, shift)
     kept: list[Chapter] = []
+    untitled = {"title": ""} if muxer in _TITLED else {}
     for chapter in sorted(chapters, key=_chapter_start):
         tick = chapter["time_base"] or Fraction(1, 1000)
         # An end may be unknown, which FFmpeg says with the least number there is.
@@ -121,7 +127,7 @@ def cut_chapters(
                 "start": round((opens + late) / tick) if opens else 0,
                 "end": round((min(stop, end) - shift + late) / tick),
                 "time_base": tick,
-                "metadata": dict(chapter["metadata"]),
+                "metadata": {**untitled, **chapter["metadata"]},
             }
         )
     return kept

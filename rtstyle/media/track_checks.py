@@ -99,11 +99,12 @@ def check_tracks(
 
 
 def _check_content(pair: Pair, tally: Tally) -> Check:
-    same = tally.first_different is None
+    if tally.first_different is not None:
+        return Check(pair.name, False, f"{pair.described}: {_difference(tally)}")
     detail = f"{pair.described}: {tally.output_packets} packets, the same in both"
-    if not same:
-        detail = f"{pair.described}: {_difference(tally)}"
-    return Check(pair.name, same, detail)
+    if tally.lacked:
+        detail += f"; {tally.lacked} more of the input's are not in the output"
+    return Check(pair.name, not tally.lacked, detail)
 
 
 def _difference(tally: Tally) -> str:
