@@ -15,7 +15,6 @@ from av.video.frame import VideoFrame
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
 from rtstyle.media.alpha import read_alpha
-from rtstyle.media.beside import Beside, not_carried
 from rtstyle.media.colour import colour_of, has_alpha
 from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.describe import describe
@@ -23,6 +22,7 @@ from rtstyle.media.hdr import SDR, hdr_name, is_hdr, is_ictcp
 from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.read import PixelReader
 from rtstyle.media.reel import Reel, Shot, Stamp
+from rtstyle.media.sidedata import Beside, not_carried
 from rtstyle.media.streams import end_pts, shown
 from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.media.upright import Upright

@@ -17,11 +17,11 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rtstyle.media.beside import beside
 from rtstyle.media.captions import CaptionCount, may_have_captions
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
+from rtstyle.media.sidedata import beside
 from rtstyle.media.streams import end_pts, open_container, packets_of, pick_video, shown
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.media.timeline import Timeline

@@ -20,6 +20,7 @@ from rtstyle.media.streams import open_container, said_by
 from rtstyle.types import Sphere, Stereo, VideoInfo
 
 _INDEXED = ("mp4", "mov")
+_APPLE = "com.apple."
 
 
 @dataclass(slots=True)
@@ -99,4 +100,12 @@ def _not_said(path: Path, tags: Mapping[str, str]) -> dict[str, str]:
     except (InputError, av.FFmpegError):
         # Whoever checks the pictures says so.
         return {}
-    return {key: value for key, value in tags.items() if key.lower() not in said}
+    return {_spelt(key): value for key, value in tags.items() if key.lower() not in said}
+
+
+def _spelt(key: str) -> str:
+    """Apple's keys as its programs look for them: Matroska's writers make all letters large."""
+    small = key.lower()
+    if not small.startswith(_APPLE):
+        return key
+    return small.replace("iso6709", "ISO6709")

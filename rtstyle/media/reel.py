@@ -13,9 +13,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput, LimitExceeded
-from rtstyle.media.beside import Beside, beside
 from rtstyle.media.decode import Decoder
 from rtstyle.media.deinterlace import Deinterlacer
+from rtstyle.media.sidedata import Beside, beside
 from rtstyle.media.streams import open_container, pick_video, shown
 
 _WORTH_SEEKING = Fraction(2)
