@@ -25,7 +25,7 @@ from rtstyle.media.reel import Reel, Shot, Stamp
 from rtstyle.media.sidedata import Beside, not_carried
 from rtstyle.media.streams import end_pts, shown
 from rtstyle.media.timeline import Timeline, check_range
-from rtstyle.media.upright import Upright
+from rtstyle.media.upright import ChangeNotes, Upright
 from rtstyle.types import (
     DEFAULT_LIMITS,
     Alpha,
@@ -100,8 +100,7 @@ class VideoFile:
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._after = after
-        self._notes: list[str] = []
-        self._changes_noted: set[str] = set()
+        self._notes = ChangeNotes(self._name)
         self._given = 0
         self._failures = 0
         self._tail = Tail()
@@ -113,7 +112,7 @@ class VideoFile:
             max_failures=limits.max_decode_failures,
         )
         first = self._reel.first
-        self._upright = Upright(self._reel, self._note_change)
+        self._upright = Upright(self._reel, self._notes)
         self._info = describe(
             self._reel.container,
             self._reel.stream,
@@ -144,7 +143,11 @@ class VideoFile:
         return SourceHealth(
             decode_failures=self._reel.failures,
             repaired_timestamps=self._timeline.repaired,
-            notes=(*self._notes, *self._note_fields(), *(late if self._reel.late_streams else ())),
+            notes=(
+                *self._notes.sentences,
+                *self._note_fields(),
+                *(late if self._reel.late_streams else ()),
+            ),
         )
 
     def mark(self) -> Mark:
@@ -164,7 +167,7 @@ class VideoFile:
             repaired=self._timeline.repaired,
             failures=self._failures,
             deinterlaced=self._reel.deinterlaced,
-            notes=tuple(self._notes),
+            notes=tuple(self._notes.sentences),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -248,7 +251,7 @@ class VideoFile:
             self._reel.reopen()
             shots = self._counted(mark)
         self._given = mark.frames
-        self._notes.extend(note for note in mark.notes if note not in self._notes)
+        self._notes.sentences.extend(n for n in mark.notes if n not in self._notes.sentences)
         return shots
 
     def _again(self, picture: VideoFrame, stamp: Stamp) -> AnyPixels:
@@ -285,7 +288,7 @@ class VideoFile:
         if not self._info.alpha:
             # What writes the frames was told that all are opaque.
             if has_alpha(picture):
-                self._note_change(
+                self._notes(
                     "alpha",
                     f"pictures become transparent only at {float(seconds):.2f} s; that is ignored",
                 )
@@ -307,7 +310,7 @@ class VideoFile:
         if is_hdr(stored) and hdr == "tonemap":
             self._info, maps = replace(self._info, colour=SDR), True
         reader = PixelReader(first, stored, deep=deep, tone_map=maps)
-        self._notes.extend(reader.notes)
+        self._notes.sentences.extend(reader.notes)
         return reader
 
     def _check_length(self, index: int, seconds: Fraction) -> None:
@@ -323,21 +326,21 @@ class VideoFile:
 
     def _note_losses(self, first: VideoFrame) -> None:
         if self._info.frames_hidden:
-            self._notes.append(
+            self._notes.sentences.append(
                 f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
                 "no player shows them, and were left out"
             )
 
         slant = self._upright.orientation.slant
         if slant:
-            self._notes.append(
+            self._notes.sentences.append(
                 f"the source is to be shown turned by another {slant:g} degrees; only quarter "
                 "turns are made"
             )
 
     def _note_said(self, said: Beside) -> None:
         for kind, note in not_carried(said).items():
-            self._note_change(kind, note)
+            self._notes(kind, note)
 
     def _note_fields(self) -> list[str]:
         count = self._reel.deinterlaced
@@ -347,9 +350,3 @@ class VideoFile:
             f"the source is interlaced: the fields of {count} frame(s) were made into whole "
             "pictures (bwdif); --deinterlace off keeps them as they are"
         ]
-
-    def _note_change(self, kind: str, note: str) -> None:
-        if kind not in self._changes_noted:
-            self._changes_noted.add(kind)
-            self._notes.append(note)
-            _log.warning("%s: %s", self._name, note)

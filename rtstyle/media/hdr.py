@@ -29,6 +29,7 @@ from av.video.frame import VideoFrame
 
 from rtstyle.errors import DiskFull, OutputNotWritable
 from rtstyle.files import is_disk_full
+from rtstyle.media.sidedata import side_data_of
 from rtstyle.types import UNSPECIFIED, Colour, DeepPixels
 
 HDR_MODES = ("tonemap", "refuse")
@@ -111,7 +112,7 @@ def peak_of(frame: VideoFrame, colour: Colour) -> float:
 
 def _side_data(frame: VideoFrame, kind: str) -> bytes:
     # Its stub knows one kind only.
-    found = cast(Mapping[str, Buffer], frame.side_data).get(kind)
+    found = cast(Mapping[str, Buffer], side_data_of(frame)).get(kind)
     return b"" if found is None else bytes(found)
 
 

@@ -1,16 +1,15 @@
 """What a decoded picture says beside its samples: FFmpeg's side data, and what becomes of it.
 
 What belongs to the stream as a whole (sphere, stereo, display matrix, light levels) is given by
-FFmpeg with each of its pictures. docs/movies.md lists all kinds, and what is done with each.
+FFmpeg with each of its pictures. docs/films.md lists all kinds, and what is done with each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 
 _NOTED = {
@@ -51,10 +50,16 @@ class Beside:
         return self.data.get("A53_CC", b"")
 
 
+def side_data_of(picture: VideoFrame) -> SideDataContainer:
+    """As ``picture.side_data``, which would leave picture and data holding each other: megabytes a
+    frame, until the collector comes by."""
+    return SideDataContainer(picture)  # type: ignore[call-arg]
+
+
 def beside(picture: VideoFrame) -> Beside:
     """What ``picture`` says beside its samples; nothing is raised for what is not known."""
     try:
-        found = cast(Sequence[SideData], picture.side_data)
+        found = side_data_of(picture)
     except ValueError:
         return Beside(unknown=True)
     if not len(found):

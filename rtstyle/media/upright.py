@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -15,10 +16,32 @@ from rtstyle.media.orientation import UPRIGHT, Orientation, orientation_of
 from rtstyle.media.reel import Reel, Stamp
 from rtstyle.types import AnyPixels, Size
 
+_log = logging.getLogger(__name__)
+
 _SAYS_THE_SHAPE = frozenset({"mov", "matroska"})
 """Containers that say how wide pixels are, which players take over what the pictures say."""
 _MPEG = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v"})
 """Containers that never do."""
+
+
+class ChangeNotes:
+    """What is to be said of a source that changes midway: one sentence for each kind of change.
+
+    Not a part of who reads the source, which would be held by what it hands this to.
+    """
+
+    def __init__(self, name: str) -> None:
+        """``name``: the source's, for the log."""
+        self.sentences: list[str] = []
+        self._name = name
+        self._kinds: set[str] = set()
+
+    def __call__(self, kind: str, note: str) -> None:
+        """Note a change of that kind, unless one was noted before."""
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            self.sentences.append(note)
+            _log.warning("%s: %s", self._name, note)
 
 
 class Upright:
