@@ -104,9 +104,6 @@ def kind_of(path: Path) -> str:
 _HEX = set("0123456789abcdef")
 
 
-# What can be done to any file
-
-
 def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
