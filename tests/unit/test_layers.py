@@ -15,6 +15,7 @@ FLOOR = {
     "types": 0,
     "files": 0,
     "runtimes": 0,
+    "memory": 0,
     "media": 1,
     "styles": 1,
     "nets": 1,
