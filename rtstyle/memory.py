@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from rtstyle.errors import BackendOutOfMemory, RtstyleError
+
 if sys.platform != "win32":
     import resource
 
@@ -73,19 +75,51 @@ def says_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
     text = str(error).lower()
-    return any(sign in text for sign in _SIGNS)
+    # A loader's word for a lack of another kind, which no free memory mends.
+    return "static tls" not in text and any(sign in text for sign in _SIGNS)
 
 
 def caused_by_memory(error: BaseException) -> bool:
-    """Whether ``error`` or one that it was raised from or while handling speaks of memory."""
+    """Whether ``error`` or one that it was raised from or while handling speaks of memory.
+
+    Of rtstyle's own errors only BackendOutOfMemory does: others quote names of files.
+    """
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
-        if says_out_of_memory(at):
+        own = isinstance(at, RtstyleError)
+        if isinstance(at, BackendOutOfMemory) or (not own and says_out_of_memory(at)):
             return True
         seen.add(id(at))
         at = at.__cause__ or at.__context__
     return False
+
+
+@contextlib.contextmanager
+def memory_told(doing: str) -> Iterator[None]:
+    """As a context or a decorator: what fails for want of memory raises BackendOutOfMemory.
+
+    ``doing``: what was being done, for people: ``while stylizing``. Libraries have errors of their
+    own for it, and callers of theirs take those for a damaged file or a codec that is missing.
+    """
+    try:
+        yield
+    except BackendOutOfMemory:
+        raise
+    except Exception as error:
+        if not caused_by_memory(error):
+            raise
+        raise out_of_memory(doing) from error
+
+
+def out_of_memory(doing: str) -> BackendOutOfMemory:
+    """That memory ran out ``while`` something was done, and what there is of it."""
+    room = available_memory()
+    left = "" if room is None else f" ({room.source} has {shown(room.bytes)} left)"
+    return BackendOutOfMemory(
+        f"memory ran out {doing}{left}; close other programs, take a smaller style, or scale the "
+        "source down"
+    )
 
 
 def shown(amount: int) -> str:
