@@ -25,7 +25,8 @@ from rtstyle.cli.terminal import (
     guarded,
     shown,
 )
-from rtstyle.errors import EXIT_INTERRUPTED, RtstyleError
+from rtstyle.errors import EXIT_INTERRUPTED, BackendOutOfMemory, RtstyleError
+from rtstyle.memory import caused_by_memory, out_of_memory
 
 EXIT_BROKEN_PIPE = 141
 """128 + SIGPIPE: what a shell reports for a program whose reader went away."""
@@ -143,10 +144,14 @@ class RtstyleGroup(click.Group):
         except KeyboardInterrupt as error:
             _fail(ctx, error, str(error) or "interrupted", EXIT_INTERRUPTED)
         except RtstyleError as error:
-            _fail(ctx, error, str(error), error.exit_code)
+            told = _told_of_memory(error)
+            _fail(ctx, error, str(told), told.exit_code)
         except ModuleNotFoundError as error:
             _fail(ctx, error, _missing_module(error), 6)
         except Exception as error:
+            if caused_by_memory(error):
+                lack = out_of_memory(f"while rtstyle {ctx.invoked_subcommand or ''} ran")
+                _fail(ctx, error, str(lack), lack.exit_code)
             message = f"unexpected {type(error).__name__}: {error}; run again with --debug"
             _fail(ctx, error, message, 1)
         return result
@@ -160,6 +165,13 @@ def _fit_for_terminals() -> Iterator[None]:
     except click.ClickException as error:
         error.message = shown(error.message, lines=True)  # type: ignore[misc]
         raise
+
+
+def _told_of_memory(error: RtstyleError) -> RtstyleError:
+    """What to say: that memory ran out, where a file or a codec was blamed for it."""
+    if isinstance(error, BackendOutOfMemory) or not caused_by_memory(error):
+        return error
+    return out_of_memory(f"({error})")
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:

@@ -23,6 +23,7 @@ from rtstyle.types import Pixels
 
 _MEASURED = {
     "gmac_640x360": ("cost at 640x360", "{:.1f} G multiply-accumulates a frame"),
+    "numbers_a_pixel": ("memory", "{:.0f} numbers a pixel at once, of 4 bytes in float32"),
     "max_difference_fp32": ("float32 against its source", "{:.2g} of 255 at most"),
     "psnr_bf16_db": ("bf16 against float32", "{:.1f} dB"),
     "psnr_fp16_db": ("fp16 against float32", "{:.1f} dB"),

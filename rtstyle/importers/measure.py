@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from rtstyle.errors import ModelError
 from rtstyle.importers.confined import Confinement, RunError, Session
 from rtstyle.styles import SizeRule, psnr
+from rtstyle.styles.footprint import KEY, numbers_a_pixel
 from rtstyle.types import Pixels, Size
 
 _SIZE = Size(320, 180)
@@ -41,6 +42,9 @@ def measure(
             figures[name] = round(psnr(coarse, frames[0]), 1)
     except RunError as error:
         raise ModelError(f"the imported graph fails when it is measured: {error}") from error
+    held = numbers_a_pixel(onnx.load_from_string(model), rule)
+    if held is not None:
+        figures[KEY] = held
     figures["pan_warping_error"] = _warping_error(frames)
     figures["pan_warping_error_source"] = _warping_error(pan)
     return figures

@@ -16,6 +16,7 @@ from rtstyle.errors import CorruptInput
 from rtstyle.media.alpha import transparent_decoder
 from rtstyle.media.streams import packets_of
 from rtstyle.media.timeline import Timeline
+from rtstyle.memory import says_out_of_memory
 
 _MAX_SEEK_BACK = Fraction(64)
 _MOST_HELD = 64
@@ -73,7 +74,8 @@ class Decoder:
     def pictures(self) -> Generator[VideoFrame, None, None]:
         """Every picture from the current position on, in presentation order.
 
-        Raises CorruptInput after more failures in a row than allowed.
+        Raises CorruptInput after more failures in a row than allowed, and FFmpeg's own error where
+        memory ran out.
         """
         reads_failed = 0
         while reads_failed < 2:
@@ -83,7 +85,9 @@ class Decoder:
                         reads_failed = 0
                         yield from self._decode(packet)
                 return
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                if says_out_of_memory(error):
+                    raise
                 # A read error: the demuxer may find its way again; twice in a row is the end.
                 reads_failed += 1
                 self._count_failure()
@@ -104,7 +108,10 @@ class Decoder:
             context = self.transparent or self._stream
             pictures = context.decode(packet)
             self._note_aspect(packet)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            if says_out_of_memory(error):
+                # The packet is sound: to skip it would be a loss, and an untold one.
+                raise
             if packet is not None and packet.pts is None:
                 self._lost_untimed += 1
             self._count_failure()

@@ -22,9 +22,12 @@ from rtstyle.files import is_disk_full, write_whole
 from rtstyle.media.header import is_whole, may_be_transparent, picture_size
 from rtstyle.media.output import check_destination
 from rtstyle.media.streams import check_readable
+from rtstyle.memory import available_memory, out_of_memory, says_out_of_memory
 from rtstyle.types import DEFAULT_LIMITS, Limits, Pixels, Size
 
 _WHITE = 255
+_LEAST_BYTES = 6
+"""A pixel: decoded in the order of OpenCV, and then in that of everybody else."""
 _QUALITY = {
     ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
     ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
@@ -51,7 +54,8 @@ def read_image(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pixels:
 
     Grey pictures get three equal channels, 16-bit ones are rounded to 8, transparent ones are laid
     on white. Raises NotAVideo where the file is missing or no picture, CorruptInput where it cannot
-    be decoded, LimitExceeded before anything of its size is allocated.
+    be decoded, LimitExceeded before anything of its size is allocated, BackendOutOfMemory where
+    there is no memory for it.
     """
     return read_picture(path, limits=limits).pixels
 
@@ -66,9 +70,12 @@ def read_picture(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pictur
     size = picture_size(data)
     if size is not None:
         _check_size(path, size, limits)
+        _check_memory(size)
     decoded = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if decoded is None:
         if size is not None:
+            # OpenCV swallows its own want of memory and gives nothing.
+            _check_memory(size)
             raise CorruptInput(f"{str(path)!r} is damaged; copy or download it again")
         raise NotAVideo(f"{str(path)!r} is not a picture that can be read; save it as PNG or JPEG")
     _check_size(path, Size(decoded.shape[1], decoded.shape[0]), limits)
@@ -85,7 +92,9 @@ def _decode(data: bytes, flags: int) -> npt.NDArray[np.generic] | None:
     try:
         # Typed as never None, which it is for what OpenCV cannot read.
         picture: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if says_out_of_memory(error):
+            raise out_of_memory("while a picture was read") from error
         return None
     return picture
 
@@ -96,6 +105,13 @@ def _check_size(path: Path, size: Size, limits: Limits) -> None:
             f"{str(path)!r}: {size} is more than the {limits.max_pixels} pixels allowed; "
             "scale it down first"
         )
+
+
+def _check_memory(size: Size) -> None:
+    """Refuse a picture that there is no memory for, as it is decoded and as it is given on."""
+    room = available_memory()
+    if room is not None and room.bytes < _LEAST_BYTES * size.width * size.height:
+        raise out_of_memory(f"before a picture of {size} was read")
 
 
 def _to_8_bits(picture: npt.NDArray[np.generic]) -> Pixels:
@@ -126,7 +142,9 @@ def write_image(path: str | Path, pixels: Pixels, *, overwrite: bool = False) ->
         done, data = cv2.imencode(
             suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _QUALITY.get(suffix, [])
         )
-    except cv2.error:
+    except cv2.error as error:
+        if says_out_of_memory(error):
+            raise out_of_memory(f"while {path.name} was encoded") from error
         done = False
     if not done:
         raise OutputNotWritable(

@@ -9,10 +9,12 @@ import numpy as np
 
 from rtstyle.backends import Stylizer
 from rtstyle.media import check_image_output, read_image, write_image
+from rtstyle.memory import memory_told
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.types import DEFAULT_LIMITS, Limits, Pixels
 
 
+@memory_told("while a picture was stylized")
 def stylize_image(
     source: str | Path | Pixels,
     style: Style | None,

@@ -17,6 +17,7 @@ FLOOR = {
     "files": 0,
     "runtimes": 0,
     "texts": 0,
+    "memory": 0,
     "media": 1,
     "styles": 1,
     "nets": 1,
