@@ -153,6 +153,8 @@ class VideoInfo:
     """Whether pictures may be transparent; each frame then brings its own ``alpha``."""
     bits: int = 8
     """Of the deepest component of a stored sample."""
+    timecode_rate: Fraction | None = None
+    """Frames a second that the source's timecode counts; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from av.video.stream import VideoStream
 from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.hdr import is_hdr, said_hdr
 from rtstyle.media.hidden import count_shown
-from rtstyle.media.streams import duration_seconds, list_streams
+from rtstyle.media.streams import duration_seconds, list_streams, rate_of
+from rtstyle.media.timecode import timecode_rate
 from rtstyle.types import Colour, Size, VideoInfo
 
 
@@ -31,7 +32,7 @@ def describe(
     return VideoInfo(
         size=stored.transposed if quarter else stored,
         time_base=time_base,
-        average_rate=stream.average_rate or stream.guessed_rate,
+        average_rate=rate_of(stream),
         frames_in_header=shown,
         duration_in_header=duration_seconds(container, stream),
         rotation=rotation,
@@ -44,6 +45,7 @@ def describe(
         alpha=has_alpha(first),
         bits=bits_per_sample(first),
         frames_hidden=hidden,
+        timecode_rate=timecode_rate(container, stream),
     )
 
 

@@ -170,7 +170,7 @@ def examine(
             *(Check("reading", False, sentence) for sentence in sound.unread),
             check_chapters(before, after, match.shift, window),
             *check_labels(pairs),
-            *check_tags(before, after, muxer),
+            *check_tags(before, after, muxer, ranged=window.begin is not None),
         )
     unread = any(sentence.startswith("the input") for sentence in sound.unread)
     return Findings(checks, match, seen.failures, seen.repaired, unread, seen.unlike)

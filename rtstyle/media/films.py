@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
-from rtstyle.media.streams import end_pts, open_container, packets_of, pick_video, shown
+from rtstyle.media.streams import end_pts, open_container, packets_of, pick_video, rate_of, shown
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import Limits
@@ -58,7 +58,7 @@ class Film:
             self._tick = stream.time_base or Fraction(1, 1000)
             self._timeline = Timeline(
                 self._tick,
-                stream.average_rate or stream.guessed_rate,
+                rate_of(stream),
                 ends=end_pts(self._container, stream, stream.start_time),
             )
         except BaseException:

@@ -20,6 +20,7 @@ from rtstyle.media.payload import same_codec
 from rtstyle.media.streams import codec_name, is_cover, pick_video
 from rtstyle.media.stretch import Window
 from rtstyle.media.tags import cut_chapters, is_unset_time
+from rtstyle.media.timecode import can_count, read_timecode
 from rtstyle.types import Check
 
 KINDS = ("picture", "audio", "subtitle", "attachment", "cover", "data")
@@ -42,7 +43,15 @@ _MP4_TAGS = frozenset(
     {
         *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
         *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
-        *("network", "keywords", "track", "disc", "creation_time", "season_number", "compilation"),
+        *(
+            "network",
+            "keywords",
+            "track",
+            "disc",
+            "creation_time",
+            "season_number",
+            "compilation",
+        ),
     }
 )
 """Tags that mp4 and mov have a place for."""
@@ -268,13 +277,19 @@ def check_chapters(
     return Check("chapters", True, _number(len(before), "chapter"))
 
 
-def check_tags(input: InputContainer, output: InputContainer, muxer: str) -> Iterator[Check]:
-    """The container's own tags; those that the output's kind has no place for stand apart."""
+def check_tags(
+    input: InputContainer, output: InputContainer, muxer: str, *, ranged: bool = False
+) -> Iterator[Check]:
+    """The container's own tags, and its timecode wherever it is said; those that the output's kind
+    has no place for stand apart. ``ranged``: the output begins later, and has another timecode."""
     before, after = _tags(input), _tags(output)
+    for tags, timecode in ((before, read_timecode(input)), (after, read_timecode(output))):
+        tags.pop("timecode", None)
+        if timecode is not None and not ranged:
+            tags["timecode"] = timecode
     differ = {key: value for key, value in before.items() if after.get(key) != value}
-    homeless = {
-        key for key in differ if muxer in ("mp4", "mov") and key not in _MP4_TAGS | after.keys()
-    }
+    stored = _MP4_TAGS | after.keys() | ({"timecode"} if can_count(input, muxer) else set())
+    homeless = {key for key in differ if muxer in ("mp4", "mov") and key not in stored}
     wrong = [
         f"{key}: {_short(value)} to {_short(after.get(key))}"
         for key, value in differ.items()

@@ -1,17 +1,22 @@
-"""The shape of pixels in a Matroska or WebM file.
+"""What FFmpeg's muxer does not know of pictures when it writes the head of a Matroska or WebM file,
+put into the finished file in place.
 
-FFmpeg's muxer writes it only where the stream itself was given it, which PyAV does not do (the
-codec's context is not asked). H.264 and HEVC also say it in their own headers; of other codecs it
-would be lost, and an anamorphic film be shown squeezed. It is put into the finished file in place:
-the muxer counts the length of a track's entry in eight bytes, where one or two are enough, and so
-leaves room for it. Elements and their numbers: RFC 9559, section 5.1.4; their coding: RFC 8794.
+The shape of pixels: the muxer writes it only where the stream itself was given it, which PyAV does
+not do (the codec's context is not asked). H.264 and HEVC also say it in their own headers; of other
+codecs it would be lost, and an anamorphic film be shown squeezed. The muxer counts the length of a
+track's entry in eight bytes, where one or two are enough, and so leaves room for it.
+
+The duration of every picture: the muxer writes it wherever it is told a rate, but only when all
+times are known can it be said that they are even. Where they are not, it is emptied.
+
+Elements and their numbers: RFC 9559, section 5.1.4; their coding: RFC 8794.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +25,7 @@ _SEGMENT, _TRACKS, _ENTRY, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _CLUSTER, _VOID, _CRC = 0x1F43B675, 0xEC, 0xBF
 _TYPE, _PIXEL_WIDTH = 0x83, 0xB0
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
+_DEFAULT_DURATION = 0x23E383
 _TYPE_VIDEO = b"\x01"
 _HEAD = 2**20
 """Bytes in which the tracks stand; what is large, covers and fonts, follows them."""
@@ -37,16 +43,34 @@ class _Element:
     end: int
 
 
+_Change = Callable[[bytes, _Element], bytes | None]
+"""From a head and a track's entry in it to what is to stand in its place, as long; None where that
+is not possible."""
+
+
 def store_pixel_aspect(path: Path, aspect: Fraction) -> bool:
     """Say in the finished file that pixels of its first video track are ``aspect`` times as wide
     as high, by the width at which it is to be shown, in whole pixels.
 
     False, and nothing changed, where the file has no room for it or is not built as FFmpeg does.
     """
+    return _store(path, lambda head, entry: _new_entry(head, entry, aspect))
+
+
+def drop_default_duration(path: Path) -> bool:
+    """Say no longer in the finished file that all pictures of its first video track are shown
+    equally long.
+
+    False, and nothing changed, where the file is not built as FFmpeg does.
+    """
+    return _store(path, _without_duration)
+
+
+def _store(path: Path, change: _Change) -> bool:
     with path.open("r+b") as file:
         head = file.read(_HEAD)
         try:
-            found = _patched(head, aspect)
+            found = _patched(head, change)
         except (IndexError, ValueError):
             return False
         if found is None:
@@ -57,7 +81,7 @@ def store_pixel_aspect(path: Path, aspect: Fraction) -> bool:
     return True
 
 
-def _patched(head: bytes, aspect: Fraction) -> tuple[int, bytes] | None:
+def _patched(head: bytes, change: _Change) -> tuple[int, bytes] | None:
     """New content of the file's tracks and where it goes."""
     segment = _child(head, 0, len(head), _SEGMENT)
     tracks = segment and _child(head, segment.content, len(head), _TRACKS)
@@ -69,7 +93,7 @@ def _patched(head: bytes, aspect: Fraction) -> tuple[int, bytes] | None:
         kind = _child(head, entry.content, entry.end, _TYPE)
         if kind is None or head[kind.content : kind.end] != _TYPE_VIDEO:
             continue
-        new = _new_entry(head, entry, aspect)
+        new = change(head, entry)
         if new is None:
             return None
         content = head[tracks.content : entry.begin] + new + head[entry.end : tracks.end]
@@ -97,6 +121,15 @@ def _new_entry(head: bytes, entry: _Element, aspect: Fraction) -> bytes | None:
         if spare != 1 and len(content) + spare < 2 ** (7 * length) - 1:
             return bytes([_ENTRY]) + _size(len(content) + spare, length) + content + _filler(spare)
     return None
+
+
+def _without_duration(head: bytes, entry: _Element) -> bytes | None:
+    """The track's entry, as long as it was, with nothing where the duration stood."""
+    new = head[entry.begin : entry.content]
+    for child in _children(head, entry.content, entry.end):
+        said = child.id == _DEFAULT_DURATION
+        new += _filler(child.end - child.begin) if said else head[child.begin : child.end]
+    return new
 
 
 def _new_video(head: bytes, video: _Element, aspect: Fraction) -> bytes | None:

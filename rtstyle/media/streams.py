@@ -222,6 +222,20 @@ def _of_the_container(container: InputContainer) -> Iterator[int]:
             yield stream.index
 
 
+def rate_of(stream: VideoStream) -> Fraction | None:
+    """Frames a second on average, by what the header says; None where that is unknown or cannot be.
+
+    Some demuxers and files give that of the clock's ticks, which no pictures have unless the times
+    of the first ones say so as well.
+    """
+    average, guessed = stream.average_rate, stream.guessed_rate
+    if average is None or stream.time_base is None or average * stream.time_base < 1:
+        return average or guessed
+    if guessed is not None and guessed < average:
+        return guessed
+    return average if average * stream.time_base == 1 else None
+
+
 def start_seconds(stream: Stream) -> Fraction | None:
     """When the stream's header says that it starts; None where it does not say."""
     if stream.start_time is None or stream.time_base is None:

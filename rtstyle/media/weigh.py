@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 
-from rtstyle.media.streams import has_length, open_container, packets_of, pick_video, shown
+from rtstyle.media.streams import has_length, open_container, packets_of, pick_video, rate_of, shown
 
 _BEFORE_END = Fraction(5)
 _LAST_PACKET = Fraction(1, 5)
@@ -66,7 +66,7 @@ def measure_extent(path: Path) -> Extent:
     with open_container(path) as container:
         stream = pick_video(container, shown(path))
         time_base = stream.time_base or Fraction(1, 1000)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = rate_of(stream) or Fraction(25)
         step = max(1, round(1 / (time_base * rate)))
         # What can be read of a damaged file is what a conversion will see of it too.
         with (
