@@ -15,6 +15,7 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError
+from rtstyle.media.clock import can_seek, clock_of, packets_of
 from rtstyle.media.extras import add_extra, left_out, read_extras, stored
 from rtstyle.media.hidden import HiddenSound
 from rtstyle.media.payload import Mishaps
@@ -24,7 +25,6 @@ from rtstyle.media.streams import (
     not_carried,
     open_container,
     packet_seconds,
-    packets_of,
     pick_video,
     shown,
     start_seconds,
@@ -85,7 +85,8 @@ class SourceCompanions:
         self._timecode_given = False
         starts = [start_seconds(stream) for stream in container.streams]
         known = [start for start in starts if start is not None]
-        self.clock_start = min(known) if known and has_foreign_clock(container) else None
+        start = clock_of(container).start or min(known, default=None)
+        self.clock_start = start if has_foreign_clock(container) else None
         """Where the source's clock starts, if it means nothing (a broadcast); else None."""
         self._labels: list[Label] = []
         self._tracks: dict[int, CopyTrack | EncodeTrack] = {}
@@ -354,6 +355,8 @@ class SourceCompanions:
 
     def _seek(self, seconds: Fraction) -> None:
         assert self._container is not None
+        if not can_seek(self._container):
+            return
         stream: Stream | None = self._sounds[0] if self._sounds else self._picture
         assert stream is not None
         margin = max(_SEEK_MARGIN, _SUBTITLE_MARGIN if self._subtitles else Fraction(0))

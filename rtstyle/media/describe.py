@@ -8,10 +8,11 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rtstyle.media.clock import length_of
 from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.hdr import is_hdr, said_hdr
 from rtstyle.media.hidden import count_shown
-from rtstyle.media.streams import duration_seconds, list_streams, rate_of
+from rtstyle.media.streams import list_streams, rate_of
 from rtstyle.media.timecode import timecode_rate
 from rtstyle.types import Colour, Size, VideoInfo
 
@@ -34,7 +35,7 @@ def describe(
         time_base=time_base,
         average_rate=rate_of(stream),
         frames_in_header=shown,
-        duration_in_header=duration_seconds(container, stream),
+        duration_in_header=length_of(container, stream),
         rotation=rotation,
         pixel_aspect=1 / aspect if quarter else aspect,
         colour=_stream_colour(stream, first),

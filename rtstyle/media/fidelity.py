@@ -29,7 +29,7 @@ from rtstyle.media.looks import check_looks, first_picture
 from rtstyle.media.packets import Comparison, compare_packets
 from rtstyle.media.sequence import is_sequence
 from rtstyle.media.sequence_fidelity import compare_pictures
-from rtstyle.media.streams import open_container, pick_video, shown
+from rtstyle.media.streams import has_foreign_clock, open_container, pick_video, shown
 from rtstyle.media.stretch import WHOLE, Seconds, Stretch, exact_seconds
 from rtstyle.media.track_checks import Clocks, check_tracks, strands_of
 from rtstyle.types import (
@@ -39,9 +39,6 @@ from rtstyle.types import (
     Limits,
     VideoInfo,
 )
-
-_FOREIGN_CLOCKS = ("mpegts", "mpeg")
-
 
 KINDS_OF_CHECK = (
     *("frames", "times", "start", "duration", "size", "aspect", "colour", "depth"),
@@ -281,7 +278,7 @@ def _check_start(match: Match, begin: Fraction | None, may_move: bool) -> Check:
 def _may_move(container: InputContainer, match: Match, sound: Comparison) -> bool:
     """Whether the input's clock starts where no output's can: before zero, or anywhere."""
     earliest = min([match.first_input, *sound.starts])
-    return earliest < 0 or container.format.name in _FOREIGN_CLOCKS
+    return earliest < 0 or has_foreign_clock(container)
 
 
 def _damage(input: Film, output: Film) -> str:

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
 from rtstyle.media.alpha import read_alpha
+from rtstyle.media.clock import clock_of, ends_at
 from rtstyle.media.colour import colour_of, has_alpha
 from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.describe import describe
@@ -24,7 +25,7 @@ from rtstyle.media.hdr import SDR, hdr_name, is_hdr, is_ictcp
 from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.read import PixelReader
 from rtstyle.media.reel import Reel, Shot
-from rtstyle.media.streams import end_pts, shown
+from rtstyle.media.streams import shown
 from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.types import (
     DEFAULT_LIMITS,
@@ -122,8 +123,9 @@ class VideoFile:
         except BaseException:
             self._reel.close()
             raise
-        self._ends = end_pts(self._reel.container, self._reel.stream, first.pts)
+        self._ends = ends_at(self._reel.container, self._reel.stream, first.pts)
         self._timeline = self._new_timeline()
+        self._notes.extend(clock_of(self._reel.container).notes)
         self._note_losses(first)
         self._frames = self._iterate()
 
@@ -202,7 +204,7 @@ class VideoFile:
                 pixels=pixels,
                 pts=pts,
                 time_base=self._info.time_base,
-                duration=picture.duration or None,
+                duration=stamp.duration,
                 index=self._given - 1,
                 alpha=self._alpha(picture, seconds),
             )

@@ -17,10 +17,11 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rtstyle.media.clock import can_seek, ends_at, packets_of
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
-from rtstyle.media.streams import end_pts, open_container, packets_of, pick_video, rate_of, shown
+from rtstyle.media.streams import open_container, pick_video, rate_of, shown
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import Limits
@@ -59,7 +60,7 @@ class Film:
             self._timeline = Timeline(
                 self._tick,
                 rate_of(stream),
-                ends=end_pts(self._container, stream, stream.start_time),
+                ends=ends_at(self._container, stream, stream.start_time),
             )
         except BaseException:
             self._container.close()
@@ -201,6 +202,8 @@ class Announced:
         """Where that lands too late, pictures are missing, and the films are decoded."""
         begin = self._window.begin
         if begin is None or (self._stretch.begin or 0) <= _WORTH_SEEKING:
+            return
+        if not can_seek(container):
             return
         try:
             container.seek(int(begin / self._tick), stream=stream)

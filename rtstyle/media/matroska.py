@@ -66,6 +66,21 @@ def drop_default_duration(path: Path) -> bool:
     return _store(path, _without_duration)
 
 
+def is_closed(path: Path) -> bool:
+    """Whether the file is one segment that says where it ends and ends there: the work of a muxer
+    that came to its end, to which nothing was added."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            first = next(_children(head, 0, len(head)))
+            name, after = _number(head, first.end, with_marker=True)
+            length, content = _number(head, after, with_marker=False)
+    except (OSError, IndexError, ValueError, StopIteration):
+        return False
+    unknown = 2 ** (7 * (content - after)) - 1
+    return name == _SEGMENT and length != unknown and content + length >= path.stat().st_size
+
+
 def _store(path: Path, change: _Change) -> bool:
     with path.open("r+b") as file:
         head = file.read(_HEAD)

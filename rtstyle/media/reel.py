@@ -33,6 +33,8 @@ class Stamp:
     """Packets without a pts right before it that could not be decoded."""
     failures: int
     """Packets up to it that could not be decoded."""
+    duration: int | None
+    """Ticks for which it is shown; None where the file does not say. A filter counts others."""
 
 
 Shot = tuple[VideoFrame, Stamp]
@@ -171,10 +173,10 @@ class Reel:
         held, lost, failures = first, 0, self._decoder.failures
         for picture in pictures:
             if held is not None:
-                yield held, Stamp(held.pts, picture.pts, lost, failures)
+                yield held, Stamp(held.pts, picture.pts, lost, failures, held.duration or None)
             held, lost, failures = picture, self._decoder.take_lost(), self._decoder.failures
         if held is not None:
-            yield held, Stamp(held.pts, None, lost, failures)
+            yield held, Stamp(held.pts, None, lost, failures, held.duration or None)
 
     def _whole(self, shots: Iterable[Shot]) -> Generator[Shot, None, None]:
         yield from self._deinterlacer.frames(shots) if self._deinterlace else shots

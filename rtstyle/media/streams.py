@@ -33,6 +33,8 @@ _DEMUXERS = (
 )
 _SAFE_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 _CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+_FOREIGN_START = 10
+"""Seconds."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -90,10 +92,10 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
         ) from None
 
 
-def packets_of(
+def raw_packets(
     container: InputContainer, *streams: S, on_late: Callable[[], None] | None = None
 ) -> Generator[Packet[S], None, None]:
-    """Packets of the streams, and an empty one for each at the end.
+    """Packets of the streams as the file has them, and an empty one for each at the end.
 
     ``on_late`` is called where the file has a stream that begins too late to be found when it is
     opened, as broadcasts may, and PyAV tells of it. Raises av.FFmpegError where reading fails.
@@ -192,8 +194,13 @@ def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str,
 
 
 def has_foreign_clock(container: InputContainer) -> bool:
-    """Whether the container's clock starts anywhere (MPEG streams) and not near zero."""
-    return container.format.name in ("mpegts", "mpeg")
+    """Whether the container's clock starts anywhere, as a broadcast's does, and not near zero."""
+    if container.format.name in ("mpegts", "mpeg"):
+        return True
+    starts = [start_seconds(stream) for stream in container.streams if stream.type != "data"]
+    known = [start for start in starts if start is not None]
+    # Nobody waits so long for a film to begin; it was cut out of a longer recording.
+    return bool(known) and min(known) >= _FOREIGN_START
 
 
 def not_carried(
@@ -260,6 +267,9 @@ def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | No
     tagged = _tagged_seconds(stream)
     if tagged is None or whole is None:
         return whole
+    if container.metadata.get("encoder", container.metadata.get("ENCODER", "")).startswith("Lavf"):
+        # FFmpeg's writer counts from the file's beginning, others from the stream's.
+        tagged = max(Fraction(0), tagged - max(Fraction(0), start_seconds(stream) or Fraction(0)))
     # A tag that a file was given before it was cut says more than is there.
     return min(tagged, whole)
 

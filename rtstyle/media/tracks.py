@@ -43,30 +43,38 @@ class CopyTrack:
     def _add(self, output: OutputContainer, stream: Stream) -> Stream:
         return output.add_stream_from_template(stream, opaque=True)
 
-    @property
-    def _least_step(self) -> int:
-        """Ticks of the source between two packets: those muxers refuse two in one tick of theirs,
-        which is known once they have begun."""
-        if not self._strict or self._stream.time_base is None:
-            return 1
-        return max(1, math.ceil(self._stream.time_base / self._time_base))
+    def _ticks(self) -> tuple[Fraction, int]:
+        """Seconds in which times are counted here, and how many of them two packets must be apart;
+        the muxer's own ticks are known once it has begun.
+
+        The finer of the source's and the muxer's: one that refuses two packets at one time must not
+        make a packet later than the source's clock can tell. Matroska holds them as they are.
+        """
+        theirs = self._stream.time_base
+        if not self._strict or theirs is None:
+            return self._time_base, 0
+        tick = min(self._time_base, theirs)
+        return tick, max(1, math.ceil(theirs / tick))
 
     def take(self, packet: AnyPacket, shift: Fraction) -> Iterator[AnyPacket]:
-        moved = round(shift / self._time_base)
+        tick, apart = self._ticks()
+        scale, moved = self._time_base / tick, round(shift / self._time_base)
         pts = packet.pts if packet.pts is not None else packet.dts
         dts = packet.dts if packet.dts is not None else packet.pts
         if pts is None or dts is None:
             self.repaired += 1
             pts = dts = self._next
         else:
-            pts, dts = pts - moved, dts - moved
-        if self._last_dts is not None and dts < self._last_dts + self._least_step:
-            self.repaired += 1
-            dts = self._last_dts + self._least_step
-            pts = max(pts, dts)
+            pts, dts = round((pts - moved) * scale), round((dts - moved) * scale)
+        if self._last_dts is not None and dts < self._last_dts + apart:
+            least = self._last_dts + apart
+            # Times that the source's clock cannot tell apart are not wrong.
+            self.repaired += least - dts > scale
+            dts, pts = least, max(pts, least)
+        packet.duration = round((packet.duration or 0) * scale)
         self._last_dts = dts
-        self._next = dts + max(1, packet.duration or 1)
-        packet.pts, packet.dts = pts, dts
+        self._next = dts + max(1, packet.duration)
+        packet.pts, packet.dts, packet.time_base = pts, dts, tick
         packet.stream = self._stream
         yield packet
 
@@ -106,10 +114,9 @@ class SubtitleTrack(CopyTrack):
         self._shift = Fraction(0)
         self._showing: AnyPacket | None = None
 
-    @property
-    def _least_step(self) -> int:
+    def _ticks(self) -> tuple[Fraction, int]:
         # Several subtitles may begin together.
-        return 0
+        return self._time_base, 0
 
     def take(self, packet: AnyPacket, shift: Fraction) -> Iterator[AnyPacket]:
         self._shift = shift
