@@ -125,7 +125,9 @@ class VideoFile:
             raise
         self._ends = ends_at(self._reel.container, self._reel.stream, first.pts)
         self._timeline = self._new_timeline()
-        self._notes.extend(clock_of(self._reel.container).notes)
+        clock = clock_of(self._reel.container)
+        self._strays = clock.strays.get(self._reel.stream.index, 0)
+        self._notes.extend(clock.notes)
         self._note_losses(first)
         self._frames = self._iterate()
 
@@ -140,7 +142,7 @@ class VideoFile:
         late = ("a stream that begins in the middle of the file was not carried over",)
         return SourceHealth(
             decode_failures=self._reel.failures,
-            repaired_timestamps=self._timeline.repaired,
+            repaired_timestamps=self._timeline.repaired + self._strays,
             notes=(*self._notes, *self._note_fields(), *(late if self._reel.late_streams else ())),
         )
 

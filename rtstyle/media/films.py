@@ -17,7 +17,7 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rtstyle.media.clock import can_seek, ends_at, packets_of
+from rtstyle.media.clock import can_seek, clock_of, ends_at, packets_of
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
@@ -57,6 +57,7 @@ class Film:
                 self._container, stream, name=shown(path), max_failures=limits.max_decode_failures
             )
             self._tick = stream.time_base or Fraction(1, 1000)
+            self._strays = clock_of(self._container).strays.get(stream.index, 0)
             self._timeline = Timeline(
                 self._tick,
                 rate_of(stream),
@@ -79,7 +80,7 @@ class Film:
     @property
     def repaired(self) -> int:
         """Times that were missing or ran backwards so far."""
-        return self._timeline.repaired
+        return self._timeline.repaired + self._strays
 
     def moments(self) -> Generator[Moment, None, None]:
         """Raises CorruptInput after more failures in a row than the limits allow."""

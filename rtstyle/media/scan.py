@@ -20,6 +20,8 @@ _MOST_REORDERED = 16
 """Pictures that may be stored before one that is shown before them."""
 _AHEAD = 10.0
 """Seconds; where a clock may jump ahead, and no stream fills the time, it has by more than this."""
+_FAR_AHEAD = 6 * 3600.0
+"""The same where clocks need not jump: mp4 holds no pause of seven hours, and nobody sits it out."""
 _LEAP = 1.0
 """Seconds; after a step ahead by more, a step back to where the stream would be undoes it."""
 _NEAR = 10.0
@@ -89,6 +91,7 @@ class _Track:
     tick: Fraction
     step: int
     """Ticks that a packet lasts which does not say so."""
+    is_sound: bool
     parts: list[_Part] = field(default_factory=list)
     last: int = 0
     dts: int | None = None
@@ -145,10 +148,10 @@ class Scan:
     """Takes the packets of pictures and sound one after another."""
 
     def __init__(self, streams: Iterable[Stream], *, leaps: bool) -> None:
-        """``leaps``: whether a clock of this kind of file that runs far ahead has jumped, where
-        in others nothing is to be seen or heard for as long."""
+        """``leaps``: whether a clock of this kind of file that runs ahead has jumped, where in
+        others nothing is to be seen or heard for as long."""
         self._leaps = leaps
-        self._tracks = {stream.index: _Track(*_steps(stream)) for stream in streams}
+        self._tracks = {stream.index: _track_of(stream) for stream in streams}
         self._reached: list[float] = [-math.inf]
         """Seconds that each clock has come to, as the file has them."""
         self._pause = (0.0, 0.0)
@@ -179,6 +182,8 @@ class Scan:
             return
         if self._is_back(track, ticks):
             track.parts[-1].undone = True
+            if self._pause[1] == track.seconds(track.parts[-1].first):
+                self._pause = (0.0, 0.0)
             track.begin(track.parts[-2].clock, ticks)
         elif step < 0 or self._is_ahead(track, ticks):
             newest = max(part.clock for part in track.parts)
@@ -197,10 +202,11 @@ class Scan:
         return abs(track.seconds(ticks - due)) <= _LEAP
 
     def _is_ahead(self, track: _Track, ticks: int) -> bool:
-        if not self._leaps:
+        if not self._leaps and len(self._tracks) < 2:
+            # One picture may stand as long as somebody wants.
             return False
         reached = max(self._reached[track.parts[-1].clock], track.seconds(track.last))
-        return track.seconds(ticks) - reached > _AHEAD
+        return track.seconds(ticks) - reached > (_AHEAD if self._leaps else _FAR_AHEAD)
 
     def _clock_for(self, seconds: float, least: int) -> int:
         """The first clock from ``least`` on that is near, or else a new one; the newest of all for
@@ -239,7 +245,7 @@ class Scan:
             strays[index] = sum(part.packets for part in track.parts if self._is_stray(part))
         start = min(starts, default=None)
         found = {index: those for index, those in joints.items() if those}
-        return Found(found, start, ends, strays, self._notes(found, start, sum(strays.values())))
+        return Found(found, start, ends, strays, self._notes(found, start, strays))
 
     def _offsets(self) -> list[Fraction]:
         """Seconds by which each clock has to be moved, so that it begins when all that was on the
@@ -258,7 +264,10 @@ class Scan:
         return part.undone and (part.clock == 0 or len(sharing) == 1)
 
     def _notes(
-        self, joints: Mapping[int, tuple[Joint, ...]], start: Fraction | None, strays: int
+        self,
+        joints: Mapping[int, tuple[Joint, ...]],
+        start: Fraction | None,
+        strays: Mapping[int, int],
     ) -> tuple[str, ...]:
         notes = []
         begins = [
@@ -275,8 +284,11 @@ class Scan:
                 f"{after:.3f} s); what follows was put right behind what lies before it, pictures "
                 "and sound alike"
             )
-        if strays:
-            notes.append(f"{strays} packet(s) had a time far off all others and were put in line")
+        sounds = sum(strays[index] for index in strays if self._tracks[index].is_sound)
+        if sounds:
+            notes.append(
+                f"{sounds} sound packet(s) had a time far off all others and were put in line"
+            )
         if self._pause[1] > self._pause[0] and not begins:
             notes.append(
                 f"nothing is to be seen or heard between {self._pause[0]:.3f} s and "
@@ -292,10 +304,9 @@ def _changes(joints: Sequence[Joint], track: _Track) -> Iterator[tuple[Joint, _P
         yield joint, parts[joint.place, joint.first]
 
 
-def _steps(stream: Stream) -> tuple[Fraction, int]:
-    """Seconds of a tick, and ticks that a packet usually lasts."""
+def _track_of(stream: Stream) -> _Track:
     tick = stream.time_base or Fraction(1, 1000)
     usual = Fraction(0)
     if isinstance(stream, VideoStream):
         usual = 1 / (rate_of(stream) or Fraction(25))
-    return tick, max(1, round(usual / tick))
+    return _Track(tick, max(1, round(usual / tick)), stream.type == "audio")

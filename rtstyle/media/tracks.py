@@ -72,6 +72,9 @@ class CopyTrack:
             self.repaired += least - dts > scale
             dts, pts = least, max(pts, least)
         packet.duration = round((packet.duration or 0) * scale)
+        if not packet.duration and scale > 1:
+            # Shorter than the source can tell; the last of all would end before it begins.
+            packet.duration = max(1, dts - (dts if self._last_dts is None else self._last_dts))
         self._last_dts = dts
         self._next = dts + max(1, packet.duration)
         packet.pts, packet.dts, packet.time_base = pts, dts, tick
