@@ -21,7 +21,7 @@ _MOST_REORDERED = 16
 _AHEAD = 10.0
 """Seconds; where a clock may jump ahead, and no stream fills the time, it has by more than this."""
 _FAR_AHEAD = 6 * 3600.0
-"""The same where clocks need not jump: mp4 holds no pause of seven hours, and nobody sits it out."""
+"""The same where clocks need not jump: mp4 holds no pause of seven hours."""
 _LEAP = 1.0
 """Seconds; after a step ahead by more, a step back to where the stream would be undoes it."""
 _NEAR = 10.0
