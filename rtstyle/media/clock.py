@@ -42,6 +42,8 @@ _CLOSED_PROPERLY = frozenset({"matroska", "webm"})
 _QUICKLY_READ = 2**29
 """Bytes up to which a file is read through even so."""
 _MOST_KEPT = 16
+_OUTSIDE = 10
+"""Seconds by which a text may lie before the first picture or sound, or behind the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,29 @@ class Mender:
         # Of several in one unit of a broadcast only the first says where it lies.
         if packet.pos is None or packet.pos < 0:
             return self._last.get(packet.stream_index, Fraction(0))
-        for joint in reversed(joints):
-            if packet.pos > joint.place or (
-                packet.pos == joint.place and (ticks is None or joint.is_passed(ticks))
-            ):
-                return joint.offset
-        return Fraction(0)
+        passed = [
+            joint
+            for joint in joints
+            if packet.pos > joint.place
+            or (packet.pos == joint.place and (ticks is None or joint.is_passed(ticks)))
+        ]
+        if packet.stream_index not in self._clock.ends and ticks is not None:
+            return self._alike(joints, len(passed), ticks * packet.time_base)
+        return passed[-1].offset if passed else Fraction(0)
+
+    def _alike(self, joints: tuple[Joint, ...], passed: int, seconds: Fraction) -> Fraction:
+        """The offset of a stream whose own jumps nobody looked for: that of the pictures there, or
+        else of those around, with which it lies within the film."""
+        clock = self._clock
+        assert clock.start is not None
+        least, most = clock.start - _OUTSIDE, max(clock.ends.values()) + _OUTSIDE
+        offsets = [Fraction(0), *(joint.offset for joint in joints)]
+        around = sorted(range(len(offsets)), key=lambda place: abs(place - passed))
+        for place in around:
+            if least <= seconds + offsets[place] <= most:
+                return offsets[place]
+        # Some wrap where others do not.
+        return (joints[passed - 1].begin if passed else clock.start) - seconds
 
 
 _known: dict[tuple[str, int, int, int], Clock] = {}

@@ -111,7 +111,13 @@ class SourceCompanions:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence per stream left behind and per repair."""
-        return (*self._notes, *self.mishaps.sentences)
+        changed = (
+            f"the coding of {track.label.name} changes on the way, which the output cannot say: it "
+            "may not play from there on; use --audio aac"
+            for track in self._tracks.values()
+            if isinstance(track, CopyTrack) and track.changes
+        )
+        return (*self._notes, *self.mishaps.sentences, *changed)
 
     @property
     def mishaps(self) -> Mishaps:

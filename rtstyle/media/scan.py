@@ -24,6 +24,8 @@ _FAR_AHEAD = 6 * 3600.0
 """The same where clocks need not jump: mp4 holds no pause of seven hours."""
 _LEAP = 1.0
 """Seconds; after a step ahead by more, a step back to where the stream would be undoes it."""
+_DUE = 0.3
+"""Seconds by which that place may be missed."""
 _NEAR = 10.0
 """Seconds between streams that count on the same clock, as they lie in a file."""
 _PAUSE = 600.0
@@ -42,6 +44,8 @@ class Joint:
     """Ticks of the packet, as the file has them."""
     offset: Fraction
     """Seconds to be added to all times from there on."""
+    begin: Fraction = Fraction(0)
+    """Seconds at which what follows begins, as mended."""
 
     def is_passed(self, ticks: int) -> bool:
         """Whether a packet of the same place is behind it."""
@@ -180,7 +184,7 @@ class Scan:
         step, clock = track.step_to(packet), track.parts[-1].clock
         if 0 <= step <= _LEAP:
             return
-        if self._is_back(track, ticks):
+        if self._is_back(track, step, ticks):
             track.parts[-1].undone = True
             if self._pause[1] == track.seconds(track.parts[-1].first):
                 self._pause = (0.0, 0.0)
@@ -193,13 +197,14 @@ class Scan:
             self._note_pause(clock, track.seconds(ticks))
             track.begin(clock, ticks)
 
-    def _is_back(self, track: _Track, ticks: int) -> bool:
-        """Whether a track is again where it would be without its last part."""
+    def _is_back(self, track: _Track, step: float, ticks: int) -> bool:
+        """Whether a step leads a track to where it would be without its last part."""
         if len(track.parts) < 2:
             return False
         before, part = track.parts[-2:]
         due = before.end + part.end - part.begin
-        return abs(track.seconds(ticks - due)) <= _LEAP
+        opposite = (step < 0) != (part.first < part.before)
+        return opposite and abs(track.seconds(ticks - due)) <= _DUE
 
     def _is_ahead(self, track: _Track, ticks: int) -> bool:
         if not self._leaps and len(self._tracks) < 2:
@@ -236,7 +241,7 @@ class Scan:
             if not moves:
                 continue
             joints[index] = tuple(
-                Joint(part.place, part.before, part.first, offset)
+                Joint(part.place, part.before, part.first, offset, part.begin * track.tick + offset)
                 for (part, offset), (_, last) in zip(moves, [(None, 0), *moves], strict=False)
                 if offset != last
             )
@@ -271,7 +276,7 @@ class Scan:
     ) -> tuple[str, ...]:
         notes = []
         begins = [
-            (joint.first * track.tick + joint.offset, part.clock)
+            (joint.begin, part.clock)
             for index, track in self._tracks.items()
             for joint, part in _changes(joints.get(index, ()), track)
             if part.clock and not self._is_stray(part)

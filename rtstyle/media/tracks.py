@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import av
 from av.audio.frame import AudioFrame
@@ -21,6 +21,7 @@ from rtstyle.media.tags import Label, dress
 AnyPacket: TypeAlias = "Packet[Any]"
 """A packet of sound, of subtitles or of a cover: PyAV types each by its stream."""
 
+_HEADER: Final = "new_extradata"
 _TEXT_TICK = Fraction(1, 1_000_000)
 
 
@@ -33,6 +34,9 @@ class CopyTrack:
         """``name`` is what messages call the stream."""
         self.repaired = 0
         self.damaged = 0
+        self.changes = 0
+        """How often the coding changed on the way."""
+        self._header = stream.codec_context.extradata
         self._time_base = stream.time_base or _ticks_of(stream)
         self._stream = self._add(output, stream)
         self.label: Label = dress(self._stream, stream, name)
@@ -77,9 +81,26 @@ class CopyTrack:
             packet.duration = max(1, dts - (dts if self._last_dts is None else self._last_dts))
         self._last_dts = dts
         self._next = dts + max(1, packet.duration)
+        packet = self._without_header(packet)
         packet.pts, packet.dts, packet.time_base = pts, dts, tick
         packet.stream = self._stream
         yield packet
+
+    def _without_header(self, packet: AnyPacket) -> AnyPacket:
+        """The packet less the header of its coding that recordings put together repeat: Matroska's
+        muxer writes it over whatever stands in the file's head."""
+        if not packet.has_sidedata(_HEADER):
+            return packet
+        same = bytes(packet.get_sidedata(_HEADER)) == self._header
+        self.changes += not same
+        if not same and self._strict:
+            return packet
+        plain: AnyPacket = Packet(bytes(packet))
+        plain.duration, plain.is_keyframe = packet.duration, packet.is_keyframe
+        for side in packet.iter_sidedata():
+            if side.data_type != _HEADER:
+                plain.set_sidedata(side)
+        return plain
 
     def cut(self, end: Fraction) -> None:
         """Nothing is held back that could be cut."""
