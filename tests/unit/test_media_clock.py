@@ -26,7 +26,7 @@ FRAMES = 50
 LENGTH = Fraction(2)
 HOURS = Fraction(36000)
 WRAP = Fraction(2**33, 90000)
-SCRIPT = 18
+SOUND_TAG, SCRIPT = 8, 18
 CLOSE = Fraction(1, 500)
 
 
@@ -344,3 +344,25 @@ def test_files_whose_times_cannot_jump_are_not_read_through(tmp_path: Path) -> N
     with av.open(f"file:{clip_of(tmp_path / 'a.mp4')}") as container:
         assert clock.clock_of(container) == clock.Clock()
         assert clock.can_seek(container)
+
+
+@pytest.mark.parametrize("astray", [20, -1])
+def test_one_sound_packet_astray_costs_no_other_its_time(tmp_path: Path, astray: int) -> None:
+    clip, source = clip_of(tmp_path / "a.flv"), tmp_path / "in.flv"
+    data = bytearray(clip.read_bytes())
+    place, sounds = 13, 0
+    while sounds < 60:
+        place += 15 + int.from_bytes(data[place + 1 : place + 4], "big")
+        sounds += data[place] == SOUND_TAG
+    time = int.from_bytes(data[place + 4 : place + 7], "big") + 1000 * astray
+    data[place + 4 : place + 7] = time.to_bytes(3, "big")
+    source.write_bytes(data)
+    output = tmp_path / "out.mkv"
+    result = run(source, "-o", output)
+    assert result.exit_code == 0, result.output
+    assert "1 sound packet(s) had a time far off all others and were put in line" in result.output
+    wanted, after = audio_packets(clip)[0], audio_packets(output)[0]
+    assert [digest for digest, _ in after] == [digest for digest, _ in wanted]
+    late = [new - old for (_, new), (_, old) in zip(after, wanted, strict=True)]
+    assert max(late) - min(late) <= CLOSE
+    assert verified(source, output)
