@@ -192,6 +192,8 @@ class VideoInfo:
     """Where pictures lie on a sphere (360 degree films)."""
     stereo: Stereo | None = None
     """Where pictures hold one for each eye."""
+    timecode_rate: Fraction | None = None
+    """Frames a second that the source's timecode counts; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from rtstyle.media.doors import check_target, open_sink, open_source, options_fo
 from rtstyle.media.encode import FrameClock, VideoWriter
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, open_video
-from rtstyle.media.film import FilmFile, rehearse, tick_of
+from rtstyle.media.film import FilmFile, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
 from rtstyle.media.hardware import hardware_encoders
 from rtstyle.media.hdr import HDR_MODES
@@ -37,6 +37,7 @@ from rtstyle.media.output import check_container, check_output, muxer_of
 from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.pictures import choose_encoder, stored_otherwise
+from rtstyle.media.rehearsal import rehearse
 from rtstyle.media.segment import SegmentJoiner, SegmentWriter
 from rtstyle.media.segment_file import SegmentFacts, SegmentFile, find_pictures, is_whole
 from rtstyle.media.sequence import SequenceFile, is_sequence

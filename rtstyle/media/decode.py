@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput
 from rtstyle.media.alpha import transparent_decoder
-from rtstyle.media.streams import packets_of
+from rtstyle.media.clock import can_seek, packets_of
 from rtstyle.media.timeline import Timeline
 from rtstyle.memory import says_out_of_memory
 
@@ -136,10 +136,13 @@ class Decoder:
             )
 
     def seek(self, pts: int) -> bool:
-        """Go to a key frame near ``pts``; False, and nothing changed, where that is not possible.
+        """Go to a key frame near ``pts``; False, and nothing changed, where that is not possible or
+        times do not tell where in the file they are.
 
         A generator of pictures made before must not be resumed after a seek.
         """
+        if not can_seek(self._container):
+            return False
         try:
             self._container.seek(pts, stream=self._stream)
         except av.FFmpegError:

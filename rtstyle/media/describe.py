@@ -9,12 +9,14 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rtstyle.media.clock import length_of
 from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.hdr import is_hdr, said_hdr
 from rtstyle.media.hidden import count_shown
 from rtstyle.media.marks import sphere_of, stereo_of
 from rtstyle.media.orientation import Orientation
-from rtstyle.media.streams import duration_seconds, list_streams
+from rtstyle.media.streams import list_streams, rate_of
+from rtstyle.media.timecode import timecode_rate
 from rtstyle.types import Colour, Size, VideoInfo
 
 
@@ -37,9 +39,9 @@ def describe(
     return VideoInfo(
         size=orientation.shown(stored),
         time_base=time_base,
-        average_rate=stream.average_rate or stream.guessed_rate,
+        average_rate=rate_of(stream),
         frames_in_header=shown,
-        duration_in_header=duration_seconds(container, stream),
+        duration_in_header=length_of(container, stream),
         rotation=orientation.turn,
         pixel_aspect=1 / aspect if orientation.lies else aspect,
         colour=_stream_colour(stream, first),
@@ -53,6 +55,7 @@ def describe(
         mirrored=orientation.mirrored,
         sphere=sphere_of(said),
         stereo=stereo_of(said),
+        timecode_rate=timecode_rate(container, stream),
     )
 
 

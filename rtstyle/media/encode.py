@@ -15,9 +15,9 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError
 from rtstyle.files import Protected
+from rtstyle.media.beside import Companions
 from rtstyle.media.captions import HELD_BY, with_captions
 from rtstyle.media.codecs import EncodeOptions
-from rtstyle.media.companions import Companions
 from rtstyle.media.film import FilmFile, tick_of
 from rtstyle.media.output import check_output, muxer_of
 from rtstyle.media.part_file import PartFile

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import AttachmentStream, Disposition
 from av.video.stream import VideoStream
 
-from rtstyle.media.streams import codec_name, open_container, packets_of, printable
+from rtstyle.media.streams import codec_name, open_container, printable, raw_packets
 from rtstyle.media.tags import shown_text
 
 _COVERS_OF_MP4 = ("mjpeg", "png", "bmp")
@@ -82,7 +82,7 @@ def _cover_bytes(source: Path, indices: list[int]) -> dict[int, bytes]:
     # the other alone.
     with open_container(source) as container:
         try:
-            for packet in packets_of(container, *(container.streams[i] for i in indices)):
+            for packet in raw_packets(container, *(container.streams[i] for i in indices)):
                 if packet.size:
                     found.setdefault(packet.stream_index, bytes(packet))
                 if len(found) == len(indices):

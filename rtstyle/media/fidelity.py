@@ -30,7 +30,14 @@ from rtstyle.media.looks import check_looks, first_picture
 from rtstyle.media.packets import Comparison, compare_packets
 from rtstyle.media.sequence import is_sequence
 from rtstyle.media.sequence_fidelity import compare_pictures
-from rtstyle.media.streams import is_silent, open_container, pick_video, printable, shown
+from rtstyle.media.streams import (
+    has_foreign_clock,
+    is_silent,
+    open_container,
+    pick_video,
+    printable,
+    shown,
+)
 from rtstyle.media.stretch import WHOLE, Seconds, Stretch, exact_seconds
 from rtstyle.media.track_checks import Clocks, check_tracks, strands_of
 from rtstyle.types import (
@@ -41,7 +48,6 @@ from rtstyle.types import (
     VideoInfo,
 )
 
-_FOREIGN_CLOCKS = ("mpegts", "mpeg")
 PICTURES = ("frames", "times", "duration")
 """Kinds of checks of how many pictures there are, and when."""
 
@@ -178,7 +184,7 @@ def examine(
             *_check_editions(input, output, muxer, terms.stretch.whole and not match.shift),
             check_chapters(before, after, match.shift, window, muxer),
             *check_labels(pairs, muxer),
-            check_tags(before, after),
+            *check_tags(before, after, muxer, ranged=window.begin is not None),
         )
         accounted = dict(_accounts(pairs, sound))
     unread = any(sentence.startswith("the input") for sentence in sound.unread)
@@ -365,7 +371,7 @@ def _check_start(match: Match, begin: Fraction | None, may_move: bool) -> Check:
 def _may_move(container: InputContainer, match: Match, sound: Comparison) -> bool:
     """Whether the input's clock starts where no output's can: before zero, or anywhere."""
     earliest = min([match.first_input, *sound.starts])
-    return earliest < 0 or container.format.name in _FOREIGN_CLOCKS
+    return earliest < 0 or has_foreign_clock(container)
 
 
 def _damage(input: Film, output: Film) -> str:

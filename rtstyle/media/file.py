@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
 from rtstyle.media.alpha import read_alpha
+from rtstyle.media.clock import clock_of, ends_at
 from rtstyle.media.colour import colour_of, has_alpha
 from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.describe import describe
@@ -23,7 +24,7 @@ from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.read import PixelReader
 from rtstyle.media.reel import Reel, Shot, Stamp
 from rtstyle.media.sidedata import Beside, not_carried
-from rtstyle.media.streams import end_pts, shown
+from rtstyle.media.streams import shown
 from rtstyle.media.timeline import Timeline, check_range
 from rtstyle.media.upright import ChangeNotes, Upright
 from rtstyle.types import (
@@ -126,8 +127,11 @@ class VideoFile:
         except BaseException:
             self._reel.close()
             raise
-        self._ends = end_pts(self._reel.container, self._reel.stream, first.pts)
+        self._ends = ends_at(self._reel.container, self._reel.stream, first.pts)
         self._timeline = self._new_timeline()
+        clock = clock_of(self._reel.container)
+        self._strays = clock.strays.get(self._reel.stream.index, 0)
+        self._notes.sentences.extend(clock.notes)
         self._note_losses(first)
         self._frames = self._iterate()
 
@@ -142,7 +146,7 @@ class VideoFile:
         late = ("a stream that begins in the middle of the file was not carried over",)
         return SourceHealth(
             decode_failures=self._reel.failures,
-            repaired_timestamps=self._timeline.repaired,
+            repaired_timestamps=self._timeline.repaired + self._strays,
             notes=(
                 *self._notes.sentences,
                 *self._note_fields(),
@@ -211,7 +215,7 @@ class VideoFile:
                 pixels=pixels,
                 pts=pts,
                 time_base=self._info.time_base,
-                duration=picture.duration or None,
+                duration=stamp.duration,
                 index=self._given - 1,
                 alpha=self._alpha(picture, stamp, seconds),
                 captions=stamp.said.captions,

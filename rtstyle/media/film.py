@@ -16,13 +16,16 @@ from av.video.stream import VideoStream
 from rtstyle.errors import DiskFull, OutputError
 from rtstyle.files import is_disk_full
 from rtstyle.media.acceptance import Verdict
+from rtstyle.media.beside import Companions
 from rtstyle.media.codecs import EncodeOptions
-from rtstyle.media.companions import Companions, SourceCompanions
+from rtstyle.media.companions import SourceCompanions
 from rtstyle.media.finish import Finish
+from rtstyle.media.matroska import drop_default_duration
 from rtstyle.media.output import muxer_of
 from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
-from rtstyle.media.pictures import add_pictures, shape_pixels
+from rtstyle.media.pictures import nominal_rate, shape_pixels
+from rtstyle.media.rhythm import Rhythm
 from rtstyle.media.streams import ANY_TEXT, literal_url
 from rtstyle.media.tags import SPARE
 from rtstyle.media.tracks import AnyPacket
@@ -92,6 +95,7 @@ class FilmFile:
         self._source, self._start = source, start
         self._first = 0
         self._ends = Fraction(0)
+        self._rhythm = Rhythm(nominal_rate(info, options), self.tick)
         self._part = part
         self.notes.extend(
             f"what an earlier run left unfinished is kept as {path.name}"
@@ -153,6 +157,8 @@ class FilmFile:
         holds back whatever runs ahead. Raises FFmpegError and OSError: see ``failed``.
         """
         time = None if packet.dts is None else packet.dts * packet.time_base
+        if packet.pts is not None:
+            self._rhythm.add(packet.pts)
         self.container.mux_one(packet)
         if self._companions is not None and time is not None:
             self._mux_others(self._companions.packets(time))
@@ -190,6 +196,8 @@ class FilmFile:
         try:
             muxer = muxer_of(self._output)
             self.notes.extend(shape_pixels(self._part.path, self._info, self._options, muxer))
+            if muxer in ("matroska", "webm") and not self._rhythm.even:
+                drop_default_duration(self._part.path)
             beside = self._companions
             said = beside.tags if isinstance(beside, SourceCompanions) else {}
             try:
@@ -349,46 +357,3 @@ class FilmFile:
             self.notes.extend(self._companions.notes)
             self._companions.close()
             self._companions = None
-
-
-def rehearse(
-    output: Path,
-    info: VideoInfo,
-    options: EncodeOptions,
-    *,
-    part: PartFile,
-    source: Path,
-    start: Fraction | None,
-    end: Fraction | None,
-) -> None:
-    """Begin a film as it will be put together at the end, and give it up, so that what the encoder
-    or the container refuses shows before hours of work and not after.
-
-    Raises EncoderUnavailable, OutputError and DiskFull; ``part`` stays locked, and empty.
-    """
-    film = FilmFile(
-        output,
-        info,
-        options,
-        part=part,
-        source=source,
-        start=start,
-        end=end,
-        keep_unfinished=False,
-    )
-    try:
-        add_pictures(
-            film.container,
-            info,
-            options,
-            tick=film.tick,
-            muxer=muxer_of(output),
-            name=output.name,
-        )
-        film.begin(info.start_pts)
-        film.container.start_encoding()
-    except (av.FFmpegError, OSError) as error:
-        raise film.failed(error) from error
-    finally:
-        film.close()
-    part.empty()

@@ -18,11 +18,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtstyle.media.captions import CaptionCount, may_have_captions
+from rtstyle.media.clock import can_seek, clock_of, ends_at, packets_of
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
 from rtstyle.media.sidedata import beside
-from rtstyle.media.streams import end_pts, open_container, packets_of, pick_video, shown
+from rtstyle.media.streams import open_container, pick_video, rate_of, shown
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import Limits
@@ -60,10 +61,11 @@ class Film:
                 self._container, stream, name=shown(path), max_failures=limits.max_decode_failures
             )
             self._tick = stream.time_base or Fraction(1, 1000)
+            self._strays = clock_of(self._container).strays.get(stream.index, 0)
             self._timeline = Timeline(
                 self._tick,
-                stream.average_rate or stream.guessed_rate,
-                ends=end_pts(self._container, stream, stream.start_time),
+                rate_of(stream),
+                ends=ends_at(self._container, stream, stream.start_time),
             )
         except BaseException:
             self._container.close()
@@ -82,7 +84,7 @@ class Film:
     @property
     def repaired(self) -> int:
         """Times that were missing or ran backwards so far."""
-        return self._timeline.repaired
+        return self._timeline.repaired + self._strays
 
     def moments(self) -> Generator[Moment, None, None]:
         """Raises CorruptInput after more failures in a row than the limits allow."""
@@ -208,6 +210,8 @@ class Announced:
         """Where that lands too late, pictures are missing, and the films are decoded."""
         begin = self._window.begin
         if begin is None or (self._stretch.begin or 0) <= _WORTH_SEEKING:
+            return
+        if not can_seek(container):
             return
         try:
             container.seek(int(begin / self._tick), stream=stream)

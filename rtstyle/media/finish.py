@@ -16,7 +16,8 @@ from rtstyle.media.boxes import store_in_index
 from rtstyle.media.editions import Editions, read_editions, room_for, store_editions
 from rtstyle.media.marks import holds_sphere, holds_stereo, picture_boxes, stereo_mode
 from rtstyle.media.matroska import Shape, padded, store_shape
-from rtstyle.media.streams import open_container, said_by
+from rtstyle.media.said import said_by
+from rtstyle.media.streams import open_container
 from rtstyle.types import Sphere, Stereo, VideoInfo
 
 _INDEXED = ("mp4", "mov")

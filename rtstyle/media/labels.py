@@ -21,9 +21,11 @@ from av.stream import Disposition, Stream
 
 from rtstyle.media.inventory import Pair
 from rtstyle.media.languages import same_language
-from rtstyle.media.streams import ANY_TEXT, said_by
+from rtstyle.media.said import said_by
+from rtstyle.media.streams import ANY_TEXT
 from rtstyle.media.stretch import Window
 from rtstyle.media.tags import SPARE, cut_chapters, file_tags
+from rtstyle.media.timecode import can_count, read_timecode
 from rtstyle.types import Check
 
 if TYPE_CHECKING:
@@ -200,15 +202,28 @@ def _begins(chapter: Chapter) -> Fraction:
     return chapter["start"] * (chapter["time_base"] or _CHAPTER_TICK)
 
 
-def check_tags(input: InputContainer, output: InputContainer) -> Check:
-    """The container's own tags."""
+def check_tags(
+    input: InputContainer, output: InputContainer, muxer: str, *, ranged: bool = False
+) -> Iterator[Check]:
+    """The container's own tags, and its timecode wherever it is said; a timecode that the output's
+    kind cannot count stands apart. ``ranged``: the output begins later, and has another timecode.
+    """
     before, after = _tags(said_by(input)), _tags(said_by(output))
+    for tags, timecode in ((before, read_timecode(input)), (after, read_timecode(output))):
+        tags.pop("timecode", None)
+        if timecode is not None and not ranged:
+            tags["timecode"] = timecode
+    homeless = muxer in ("mp4", "mov") and not can_count(input, muxer)
     wrong = [
         f"{key}: {_short(value)} to {_short(after.get(key))}"
         for key, value in before.items()
-        if after.get(key) != value
+        if after.get(key) != value and not (homeless and key == "timecode")
     ]
-    return Check("tags", not wrong, "; ".join(wrong) or _number(len(before), "tag"))
+    yield Check("tags", not wrong, "; ".join(wrong) or _number(len(before), "tag"))
+    if homeless and before.get("timecode") != after.get("timecode"):
+        yield Check(
+            "tags", False, f"cannot be stored in {muxer}; .mkv keeps them: timecode", required=False
+        )
 
 
 def _tags(said: Mapping[str, str]) -> dict[str, str]:

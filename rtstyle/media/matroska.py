@@ -1,10 +1,16 @@
-"""The shape of pixels, and the sphere they lie on, in a Matroska or WebM file.
+"""What FFmpeg's muxer does not know of pictures when it writes the head of a Matroska or WebM file,
+put into the finished file in place.
 
-FFmpeg's muxer writes it only where the stream itself was given it, which PyAV does not do (the
-codec's context is not asked). H.264 and HEVC also say it in their own headers; of other codecs it
-would be lost, and an anamorphic film be shown squeezed. It is put into the finished file in place:
-the muxer counts the length of a track's entry in eight bytes, where one or two are enough, and so
-leaves room for the shape; room for a sphere is made beforehand, in the track's name (``padded``).
+The shape of pixels, and the sphere they lie on: the muxer writes them only where the stream itself
+was given them, which PyAV does not do (the codec's context is not asked). H.264 and HEVC also say
+the shape in their own headers; of other codecs it would be lost, and an anamorphic film be shown
+squeezed. The muxer counts the length of a track's entry in eight bytes, where one or two are
+enough, and so leaves room for the shape; room for a sphere is made beforehand, in the track's name
+(``padded``).
+
+The duration of every picture: the muxer writes it wherever it is told a rate, but only when all
+times are known can it be said that they are even. Where they are not, it is emptied.
+
 Elements and their numbers: RFC 9559, section 5.1.4; their coding: RFC 8794.
 """
 
@@ -12,7 +18,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +35,7 @@ _PROJECTION_TYPE, _PROJECTION_PRIVATE = 0x7671, 0x7672
 _POSE = (0x7673, 0x7674, 0x7675)
 _ROOM = 96
 """Letters that take as many bytes as a sphere does, and more."""
+_DEFAULT_DURATION = 0x23E383
 _TYPE_VIDEO = b"\x01"
 _HEAD = 2**20
 """Bytes in which the tracks stand; what is large, covers and fonts, follows them."""
@@ -59,6 +66,11 @@ class Shape:
     """With a sphere: the track's name as it is to be."""
 
 
+_Change = Callable[[bytes, Element], bytes | None]
+"""From a head and a track's entry in it to what is to stand in its place, as long; None where that
+is not possible."""
+
+
 def padded(title: str | None) -> str:
     """A track's name with room behind it for a sphere, which ``store_shape`` takes away."""
     return (title or "") + " " * _ROOM
@@ -69,10 +81,38 @@ def store_shape(path: Path, shape: Shape) -> bool:
 
     False, and nothing changed, where the file has no room for it or is not built as FFmpeg does.
     """
+    return _store(path, lambda head, entry: _new_entry(head, entry, shape))
+
+
+def drop_default_duration(path: Path) -> bool:
+    """Say no longer in the finished file that all pictures of its first video track are shown
+    equally long.
+
+    False, and nothing changed, where the file is not built as FFmpeg does.
+    """
+    return _store(path, _without_duration)
+
+
+def is_closed(path: Path) -> bool:
+    """Whether the file is one segment that says where it ends and ends there: the work of a muxer
+    that came to its end, to which nothing was added."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            first = next(children(head, 0, len(head)))
+            name, after = read_number(head, first.end, with_marker=True)
+            length, content = read_number(head, after, with_marker=False)
+    except (OSError, IndexError, ValueError, StopIteration):
+        return False
+    unknown = 2 ** (7 * (content - after)) - 1
+    return name == _SEGMENT and length != unknown and content + length >= path.stat().st_size
+
+
+def _store(path: Path, change: _Change) -> bool:
     with path.open("r+b") as file:
         head = file.read(_HEAD)
         try:
-            found = _patched(head, shape)
+            found = _patched(head, change)
         except (IndexError, ValueError):
             return False
         if found is None:
@@ -88,7 +128,7 @@ def store_pixel_aspect(path: Path, aspect: Fraction) -> bool:
     return store_shape(path, Shape(aspect=aspect))
 
 
-def _patched(head: bytes, shape: Shape) -> tuple[int, bytes] | None:
+def _patched(head: bytes, change: _Change) -> tuple[int, bytes] | None:
     """New content of the file's tracks and where it goes."""
     segment = _child(head, 0, len(head), _SEGMENT)
     tracks = segment and _child(head, segment.content, len(head), _TRACKS)
@@ -100,7 +140,7 @@ def _patched(head: bytes, shape: Shape) -> tuple[int, bytes] | None:
         kind = _child(head, entry.content, entry.end, _TYPE)
         if kind is None or head[kind.content : kind.end] != _TYPE_VIDEO:
             continue
-        new = _new_entry(head, entry, shape)
+        new = change(head, entry)
         if new is None:
             return None
         content = head[tracks.content : entry.begin] + new + head[entry.end : tracks.end]
@@ -130,6 +170,15 @@ def _new_entry(head: bytes, entry: Element, shape: Shape) -> bytes | None:
         if spare != 1 and len(content) + spare < 2 ** (7 * length) - 1:
             return bytes([_ENTRY]) + _size(len(content) + spare, length) + content + filler(spare)
     return None
+
+
+def _without_duration(head: bytes, entry: Element) -> bytes | None:
+    """The track's entry, as long as it was, with nothing where the duration stood."""
+    new = head[entry.begin : entry.content]
+    for child in children(head, entry.content, entry.end):
+        said = child.id == _DEFAULT_DURATION
+        new += filler(child.end - child.begin) if said else head[child.begin : child.end]
+    return new
 
 
 def _new_video(head: bytes, video: Element, shape: Shape) -> bytes | None:

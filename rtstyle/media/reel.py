@@ -34,6 +34,8 @@ class Stamp:
     """Packets without a pts right before it that could not be decoded."""
     failures: int
     """Packets up to it that could not be decoded."""
+    duration: int | None
+    """Ticks for which it is shown; None where the file does not say. A filter counts others."""
     said: Beside = field(default_factory=Beside)
     """What the picture said beside its samples before any filter saw it."""
     aspect: Fraction | None = None
@@ -196,4 +198,5 @@ class Reel:
 def _stamp(
     picture: VideoFrame, following: int | None, lost: int, failures: int, aspect: Fraction | None
 ) -> Stamp:
-    return Stamp(picture.pts, following, lost, failures, beside(picture), aspect)
+    duration = picture.duration or None
+    return Stamp(picture.pts, following, lost, failures, duration, beside(picture), aspect)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import stat
@@ -15,14 +14,14 @@ from typing import Any, TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
-from av.container import Container, InputContainer
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import NotAVideo, NoVideoStream
-from rtstyle.media.many_tags import Covered, Version, covered, crowd_of, portions, version_of
+from rtstyle.media.many_tags import Covered, covered, crowd_of
 from rtstyle.types import StreamInfo
 
 S = TypeVar("S", bound=Stream)
@@ -42,6 +41,8 @@ LOOK_FURTHER = {"probesize": str(2**26), "analyzeduration": str(60_000_000)}
 """How far to read (bytes, and microseconds of the film) for a sound that is announced and not found
 where FFmpeg looks, which is five seconds: one that is off the air for a while."""
 _CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+_FOREIGN_START = 10
+"""Seconds."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -93,11 +94,11 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
     try:
         crowd = crowd_of(path)
         file = covered(path, crowd) if crowd else literal_url(path)
-        container = _opened(file, max_pixels)
+        container = open_file(file, max_pixels)
         if any(is_silent(sound) for sound in container.streams.audio):
             container.close()
             file = covered(path, crowd) if crowd else literal_url(path)
-            container = _opened(file, max_pixels, further=LOOK_FURTHER)
+            container = open_file(file, max_pixels, further=LOOK_FURTHER)
         return container
     except PermissionError:
         raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
@@ -109,73 +110,22 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
         ) from None
 
 
-def _opened(
+def open_file(
     file: str | Covered,
     max_pixels: int | None = None,
     further: Mapping[str, str] = MappingProxyType({}),
 ) -> InputContainer:
+    """A name or an object that reads, opened for demuxing. Raises av.FFmpegError, OSError."""
     options = {**_SAFE_OPTIONS, **further}
     if max_pixels is not None:
         options["max_pixels"] = str(max_pixels)
     return av.open(file, "r", options=options, metadata_errors=ANY_TEXT)
 
 
-def said_by(container: InputContainer) -> dict[str, str]:
-    """All tags of a container itself."""
-    found = _all_tags(container)
-    return dict(container.metadata) if found is None else dict(found[-1])
-
-
-def said_by_stream(stream: Stream) -> dict[str, str]:
-    """All tags of a stream of an open file."""
-    found = _all_tags(stream.container)
-    return dict(stream.metadata) if found is None else dict(found[stream.index])
-
-
-def _all_tags(container: Container) -> dict[int, dict[str, str]] | None:
-    """The tags of each stream, and of the container itself as number -1; None where the container
-    has all of them at hand."""
-    name = container.name.removeprefix("file:")
-    if not isinstance(container, InputContainer) or not crowd_of(Path(name)):
-        return None
-    try:
-        return _read_all(name, version_of(os.stat(name)))
-    except (OSError, av.FFmpegError, ValueError):
-        return None
-
-
-@functools.lru_cache(maxsize=4)
-def _read_all(name: str, version: Version) -> dict[int, dict[str, str]]:
-    """Raises OSError and av.FFmpegError."""
-    del version
-    path = Path(name)
-    spans = crowd_of(path)
-    # What is said elsewhere than in a tag is said in every portion, and gives way to a tag.
-    beside = _read_portion(Covered(path, spans))
-    found = {index: dict(tags) for index, tags in beside.items()}
-    for portion in portions(path, spans):
-        for index, tags in _read_portion(portion).items():
-            fixed = beside.get(index, {})
-            new = {key: said for key, said in tags.items() if fixed.get(key) != said}
-            found.setdefault(index, {}).update(new)
-    return {index: dict(tags.values()) for index, tags in found.items()}
-
-
-def _read_portion(file: Covered) -> dict[int, dict[str, tuple[str, str]]]:
-    """Tags as ``_read_all`` gives them, each by its key in lower case: FFmpeg takes keys that
-    differ in case for one, and of several the last."""
-    with _opened(file) as container:
-        said = {-1: container.metadata} | {s.index: s.metadata for s in container.streams}
-    return {
-        index: {key.lower(): (key, value) for key, value in tags.items()}
-        for index, tags in said.items()
-    }
-
-
-def packets_of(
+def raw_packets(
     container: InputContainer, *streams: S, on_late: Callable[[], None] | None = None
 ) -> Generator[Packet[S], None, None]:
-    """Packets of the streams, and an empty one for each at the end.
+    """Packets of the streams as the file has them, and an empty one for each at the end.
 
     ``on_late`` is called where the file has a stream that begins too late to be found when it is
     opened, as broadcasts may, and PyAV tells of it. Raises av.FFmpegError where reading fails.
@@ -285,8 +235,13 @@ def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str,
 
 
 def has_foreign_clock(container: InputContainer) -> bool:
-    """Whether the container's clock starts anywhere (MPEG streams) and not near zero."""
-    return container.format.name in ("mpegts", "mpeg")
+    """Whether the container's clock starts anywhere, as a broadcast's does, and not near zero."""
+    if container.format.name in ("mpegts", "mpeg"):
+        return True
+    starts = [start_seconds(stream) for stream in container.streams if stream.type != "data"]
+    known = [start for start in starts if start is not None]
+    # Nobody waits so long for a film to begin; it was cut out of a longer recording.
+    return bool(known) and min(known) >= _FOREIGN_START
 
 
 def not_carried(
@@ -324,6 +279,20 @@ def _of_the_container(container: InputContainer) -> Iterator[int]:
             yield stream.index
 
 
+def rate_of(stream: VideoStream) -> Fraction | None:
+    """Frames a second on average, by what the header says; None where that is unknown or cannot be.
+
+    Some demuxers and files give that of the clock's ticks, which no pictures have unless the times
+    of the first ones say so as well.
+    """
+    average, guessed = stream.average_rate, stream.guessed_rate
+    if average is None or stream.time_base is None or average * stream.time_base < 1:
+        return average or guessed
+    if guessed is not None and guessed < average:
+        return guessed
+    return average if average * stream.time_base == 1 else None
+
+
 def start_seconds(stream: Stream) -> Fraction | None:
     """When the stream's header says that it starts; None where it does not say."""
     if stream.start_time is None or stream.time_base is None:
@@ -348,6 +317,9 @@ def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | No
     tagged = _tagged_seconds(stream)
     if tagged is None or whole is None:
         return whole
+    if container.metadata.get("encoder", container.metadata.get("ENCODER", "")).startswith("Lavf"):
+        # FFmpeg's writer counts from the file's beginning, others from the stream's.
+        tagged = max(Fraction(0), tagged - max(Fraction(0), start_seconds(stream) or Fraction(0)))
     # A tag that a file was given before it was cut says more than is there.
     return min(tagged, whole)
 

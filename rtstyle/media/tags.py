@@ -13,7 +13,9 @@ from av.stream import Disposition, Stream
 
 from rtstyle.errors import InputError
 from rtstyle.media.languages import QUICKTIME_LANGUAGES
-from rtstyle.media.streams import open_container, said_by, said_by_stream, shown
+from rtstyle.media.said import said_by, said_by_stream
+from rtstyle.media.streams import open_container, shown
+from rtstyle.media.timecode import read_timecode
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -144,6 +146,7 @@ def not_stored(
     tags: Mapping[str, str],
     labels: Sequence[Label],
     chapters: Sequence[Chapter],
+    timecode: str | None = None,
 ) -> tuple[str, ...]:
     """A sentence for each thing that was given to a file and that it does not say when read back.
 
@@ -155,10 +158,12 @@ def not_stored(
             streams = list(container.streams)[: len(labels)]
             found = [_lost(label, stream) for label, stream in zip(labels, streams, strict=False)]
             there = container.chapters()
+            counted = read_timecode(container)
     except (InputError, av.FFmpegError):
         # Whoever checks the pictures says so.
         return ()
-    lost = [f"of {label.name}: {what}" for label, what in zip(labels, found, strict=False) if what]
+    lost = [] if timecode is None or counted == timecode else ["of the picture: timecode"]
+    lost += [f"of {label.name}: {what}" for label, what in zip(labels, found, strict=False) if what]
     missing = sorted(key for key in tags if key.lower() not in said)
     if missing:
         named = ", ".join(shown_text(key) for key in missing[:_MOST_NAMED])

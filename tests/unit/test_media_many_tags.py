@@ -12,7 +12,8 @@ import pytest
 
 from rtstyle.media import streams
 from rtstyle.media.many_tags import Covered, crowd_of
-from rtstyle.media.streams import open_container, said_by, said_by_stream
+from rtstyle.media.said import said_by, said_by_stream
+from rtstyle.media.streams import open_container
 from rtstyle.pipeline import stylize_video
 from tests.clips import make_clip, make_film
 
