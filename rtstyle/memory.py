@@ -23,12 +23,25 @@ from rtstyle.errors import BackendOutOfMemory, RtstyleError
 if sys.platform != "win32":
     import resource
 
+MACHINE, CONTAINER, PROCESS = "the machine", "the container", "this process"
+"""What bounds memory, for people."""
+_MORE = {
+    MACHINE: "close other programs",
+    CONTAINER: "give the container more memory",
+    PROCESS: "raise the limit of this process (ulimit)",
+}
 _KIB = 1024
 _UNBOUNDED = 2**60
 """Control groups of version 1 say it by a number of about 2**63."""
 _CACHES = ("total_inactive_file", "inactive_file")
-_RESERVED = 192 * 2**20
+_RESERVED = 64 * 2**20
 """Of address space, which threads' stacks and allocators take and never write to."""
+FOR_THREADS = 128 * 2**20
+"""What a film's threads, decoder and encoder reserve of addresses besides, where those are
+bounded."""
+_FEW = 256 * 2**20
+_TO_START = 600 * 2**20
+"""Addresses that the libraries which every command loads take."""
 _SIGNS = (
     "bad_alloc",
     "bad allocation",
@@ -39,7 +52,7 @@ _SIGNS = (
     "failed to allocate",
     "unable to allocate",
     "cannot allocate",
-    "can't allocate",
+    "can't alloc",
     "could not allocate",
     "bfcarena",
     "enomem",
@@ -53,7 +66,7 @@ class Room:
     bytes: int
     """Never below 0."""
     source: str
-    """What bounds it, for people: ``the machine``, ``the container``, ``this process``."""
+    """MACHINE, CONTAINER or PROCESS."""
 
 
 def available_memory(root: Path = Path("/")) -> Room | None:
@@ -75,6 +88,10 @@ def says_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
     text = str(error).lower()
+    if "failed to map segment" in text:
+        # So a loader calls a file system that lets nothing run, too.
+        room = available_memory()
+        return room is not None and room.bytes < _FEW
     # A loader's word for a lack of another kind, which no free memory mends.
     return "static tls" not in text and any(sign in text for sign in _SIGNS)
 
@@ -117,9 +134,27 @@ def out_of_memory(doing: str) -> BackendOutOfMemory:
     room = available_memory()
     left = "" if room is None else f" ({room.source} has {shown(room.bytes)} left)"
     return BackendOutOfMemory(
-        f"memory ran out {doing}{left}; close other programs, take a smaller style, or scale the "
-        "source down"
+        f"memory ran out {doing}{left}; {more_of(room)}, take a smaller style, or scale the source "
+        "down"
     )
+
+
+def more_of(room: Room | None) -> str:
+    """What gives more memory where ``room`` is what bounds it, as an order."""
+    return _MORE.get("" if room is None else room.source, _MORE[MACHINE])
+
+
+def check_start() -> None:
+    """Raise BackendOutOfMemory where not even the libraries that every command loads would load.
+
+    Where addresses are bounded they crash instead, some of them without a word.
+    """
+    for room in _limits(Path("/")):
+        if room.bytes < _TO_START:
+            raise BackendOutOfMemory(
+                f"{room.source} may take {shown(room.bytes)} of addresses more, and rtstyle "
+                f"needs {shown(_TO_START)} to start; {more_of(room)}"
+            )
 
 
 def shown(amount: int) -> str:
@@ -133,17 +168,16 @@ def _rooms(root: Path) -> Iterator[Room]:
     fake = root != Path("/")
     if fake or sys.platform not in ("win32", "darwin"):
         if (free := _free_on_linux(root)) is not None:
-            yield Room(free, "the machine")
+            yield Room(free, MACHINE)
         for left in _groups(root):
-            yield Room(left, "the container")
+            yield Room(left, CONTAINER)
     elif sys.platform == "win32":
         if (free := _free_on_windows()) is not None:
-            yield Room(free, "the machine")
+            yield Room(free, MACHINE)
     elif (free := _free_on_mac()) is not None:
-        yield Room(free, "the machine")
+        yield Room(free, MACHINE)
     if not fake:
-        for left in _limits(root):
-            yield Room(left, "this process")
+        yield from _limits(root)
 
 
 def _free_on_linux(root: Path) -> int | None:
@@ -191,7 +225,7 @@ def _reclaimable(group: Path) -> int:
     return next((n for key in _CACHES if (n := _number(facts.get(key, ""))) is not None), 0)
 
 
-def _limits(root: Path) -> Iterator[int]:
+def _limits(root: Path) -> Iterator[Room]:
     """What RLIMIT_AS and RLIMIT_DATA leave of what the process has already."""
     if sys.platform == "win32":
         return
@@ -200,13 +234,10 @@ def _limits(root: Path) -> Iterator[int]:
         key, _, value = line.partition(":")
         if key in ("VmSize", "VmData") and value.split():
             sizes[key] = (_number(value.split()[0]) or 0) * _KIB
-    for which, key, reserved in (
-        (resource.RLIMIT_AS, "VmSize", _RESERVED),
-        (resource.RLIMIT_DATA, "VmData", _RESERVED),
-    ):
+    for which, key in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
         most = resource.getrlimit(which)[0]
         if most != resource.RLIM_INFINITY and key in sizes:
-            yield max(0, most - sizes[key] - reserved)
+            yield Room(max(0, most - sizes[key] - _RESERVED), PROCESS)
 
 
 def _free_on_windows() -> int | None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rtstyle.backends.processor import usable_cores
 from rtstyle.errors import BackendOutOfMemory
-from rtstyle.memory import Room, available_memory, shown
+from rtstyle.memory import Room, available_memory, more_of, shown
 from rtstyle.styles.footprint import KEY, numbers_a_pixel
 from rtstyle.styles.registry import bundled_styles
 from rtstyle.styles.spec import StyleSpec
@@ -20,7 +20,7 @@ from rtstyle.types import BackendInfo, Size
 
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 2.1}
 """Of a number in OpenVINO; in int8 what lies between convolutions mostly stays wide."""
-_ONNXRUNTIME, _REPEATED = 1.9, 3.2
+_ONNXRUNTIME, _REPEATED = 1.9, 3.5
 """Times the graph's own figure: its arena grows by powers of two, and the second run, which knows
 the pattern of the first, is given a block beside those."""
 _PICTURES = 12
@@ -149,10 +149,7 @@ def refusal(
     smaller = next((s for s in scaled_down(size) if fits(spec, info.precision, s)), None)
     if smaller is not None:
         ways.append(f"scale the source down to {smaller}")
-    if not ways:
-        ways.append("close other programs")
-    if room.source != "the machine":
-        ways.append(f"give {room.source} more")
+    ways.append(more_of(room))
     return BackendOutOfMemory(
         f"{what} in style {spec.name} and {info.precision} needs about {shown(need)} of memory, "
         f"and {room.source} has {shown(room.bytes)} left; {', or '.join(ways)}"

@@ -26,7 +26,7 @@ from rtstyle.cli.terminal import (
     shown,
 )
 from rtstyle.errors import EXIT_INTERRUPTED, BackendOutOfMemory, RtstyleError
-from rtstyle.memory import caused_by_memory, out_of_memory
+from rtstyle.memory import caused_by_memory, check_start, out_of_memory
 
 EXIT_BROKEN_PIPE = 141
 """128 + SIGPIPE: what a shell reports for a program whose reader went away."""
@@ -106,6 +106,8 @@ class RtstyleGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
+        if cmd_name != "doctor":
+            check_start()
         module, _, attribute = entry.place.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         # People add --debug at the end of the line that failed.

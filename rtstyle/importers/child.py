@@ -35,7 +35,7 @@ _OPEN_BYTES, _OPEN_TIMES = 384 * 2**20, 8
 """For a runtime to take a graph in: so much, and so many times the file."""
 _RUN_BYTES, RUN_BYTES_A_PIXEL = 192 * 2**20, 8192
 """A net of 512 channels at the full size takes a fourth of that."""
-_READ_BYTES, _READ_TIMES = 384 * 2**20, 16
+_READ_BYTES, _READ_TIMES = 320 * 2**20, 8
 """For a graph to be parsed, checked and rewritten."""
 _WEIGHTS_BYTES, _WEIGHTS_TIMES = 640 * 2**20, 24
 """For weights to be unpacked, and their net built, exported and run once."""

@@ -17,7 +17,7 @@ from rtstyle.backends.foresight import need_of, refusal, scaled_down
 from rtstyle.backends.processor import usable_cores
 from rtstyle.errors import BackendOutOfMemory
 from rtstyle.media import EncodeOptions, PictureOptions
-from rtstyle.memory import Room, available_memory, shown
+from rtstyle.memory import FOR_THREADS, PROCESS, Room, available_memory, more_of, shown
 from rtstyle.styles import StyleSpec
 from rtstyle.types import Size, VideoInfo
 
@@ -28,7 +28,7 @@ pace, few enough that a 4K job holds some 200 MB of them."""
 _IN_HAND = 2
 """Frames of each stage that lie in no queue: the one that is made and the one that is taken."""
 _CODECS = {
-    "h264": (133, 0),
+    "h264": (148, 0),
     "hevc": (190, 45),
     "vp9": (150, 30),
     "av1": (222, 90),
@@ -71,6 +71,8 @@ def plan_film(
     room = available_memory()
     if room is None:
         return usual
+    if room.source == PROCESS:
+        room = Room(max(0, room.bytes - FOR_THREADS), PROCESS)
     net = stylizer if isinstance(stylizer, BaseStylizer) else None
 
     def need(size: Size, plan: Plan, spec: StyleSpec | None, precision: str) -> int:
@@ -123,7 +125,7 @@ def _without_net(
     what: str, size: Size, needed: int, room: Room, need: Callable[[Size], int]
 ) -> BackendOutOfMemory:
     smaller = next((s for s in scaled_down(size) if need(s) <= room.bytes), None)
-    way = "close other programs" if smaller is None else f"scale the source down to {smaller}"
+    way = more_of(room) if smaller is None else f"scale the source down to {smaller}"
     return BackendOutOfMemory(
         f"{what} needs about {shown(needed)} of memory, and {room.source} has "
         f"{shown(room.bytes)} left; {way}"
