@@ -135,13 +135,15 @@ class VideoWriter:
         overwrite: bool = False,
         companions: Companions | None = None,
         muxer_options: Mapping[str, str] | None = None,
+        protected: Protected | None = None,
     ) -> None:
         """``info`` is that of the source: time base, colour, pixel aspect and rate are kept.
 
         ``source`` is the file whose sound, subtitles, chapters, covers, attachments and tags are
         carried over, ``start`` and ``end`` (seconds of the clip) the range of it; the output then
         begins at ``start``. ``companions`` are taken instead of the source's. ``muxer_options``
-        are FFmpeg's, beside our own. Raises what
+        are FFmpeg's, beside our own. ``protected``: what the run reads, by
+        default the source. Raises what
         check_output raises, EncoderUnavailable where the codec refuses the size, and OutputError
         where another run writes the same file.
         """
@@ -151,9 +153,8 @@ class VideoWriter:
         self._count = 0
         self._first = 0
         self._length = 0
-        part = PartFile(
-            output, overwrite=overwrite, protected=Protected([] if source is None else [source])
-        )
+        protected = protected or Protected([] if source is None else [source])
+        part = PartFile(output, overwrite=overwrite, protected=protected)
         self._film = FilmFile(
             output,
             info,
