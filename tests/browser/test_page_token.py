@@ -41,7 +41,7 @@ def test_without_the_printed_address_the_page_says_so_and_opens_with_it(
             # The address in the same tab: nothing is loaded by that alone.
             page.goto(address)
             page.wait_for_selector("#gallery button")
-            assert page.evaluate("document.querySelector('#locked').hidden")
+            until(page, "document.querySelector('#locked').hidden")
             assert page.url == base
 
 
@@ -56,5 +56,5 @@ def test_a_server_that_was_started_anew_wants_its_new_address(browser: Browser, 
         assert page.evaluate("document.querySelector('#away').hidden")
         page.goto(after)
         page.wait_for_selector("#gallery button")
-        assert page.evaluate("document.querySelector('#locked').hidden")
+        until(page, "document.querySelector('#locked').hidden")
         found.__exit__(None, None, None)
