@@ -77,6 +77,7 @@ def main() -> int:
     teller = _Teller(answers)
     # Late, so that nothing heavy is loaded outside the bounds.
     from rtstyle.errors import RtstyleError
+    from rtstyle.memory import caused_by_memory, out_of_memory
 
     try:
         teller.say("done", **_work(order, teller))
@@ -86,10 +87,11 @@ def main() -> int:
     except RtstyleError as error:
         teller.say("failed", error=f"{error}{_hint(order.bounds)}", code=error.exit_code)
         return error.exit_code
-    except MemoryError:
-        teller.say("failed", error="the file needs more memory than is allowed", code=3)
-        return 3
     except Exception as error:
+        if caused_by_memory(error):
+            lack = out_of_memory(f"while the {order.kind} was worked on")
+            teller.say("failed", error=str(lack), code=lack.exit_code)
+            return lack.exit_code
         teller.say("failed", error=f"unexpected {type(error).__name__}: {error}", code=1)
         return 1
     return 0
