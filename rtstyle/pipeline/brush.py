@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from rtstyle.backends import BACKENDS, PRECISIONS, Stylizer, load_stylizer
-from rtstyle.errors import UsageError
+from rtstyle.errors import BackendOutOfMemory, UsageError
 from rtstyle.media import HDR_MODES, EncodeOptions, PictureOptions, to_bytes
 from rtstyle.pipeline.room import QUEUE_DEPTH, plan_film
 from rtstyle.styles import StyleSpec, find_style
@@ -90,7 +90,8 @@ class Brush:
     def warm_up(self, size: Size, *, batch: int = 1) -> None:
         """Ready the net for ``batch`` pictures of ``size`` at once."""
         if self._stylizer is not None:
-            self._stylizer.warm_up(size, batch=batch)
+            with _told_of_size(size):
+                self._stylizer.warm_up(size, batch=batch)
 
     def __call__(self, batch: AnyPixels) -> AnyPixels:
         """Stylize uint8 or uint16 ``(N, H, W, 3)`` RGB; the result has the same shape.
@@ -100,8 +101,9 @@ class Brush:
         """
         if self._stylizer is None:
             return batch
-        width = batch.shape[2]
-        painted = self._stylizer(to_bytes(batch))
+        _, height, width, _ = batch.shape
+        with _told_of_size(Size(width, height)):
+            painted = self._stylizer(to_bytes(batch))
         if self._strength == 1.0:
             return painted
         # One tall picture, since OpenCV knows no batches.
@@ -154,3 +156,17 @@ def open_brush(
         return
     with open_stylizer(spec, backend=backend, precision=precision) as opened:
         yield Brush(spec, opened, strength)
+
+
+@contextmanager
+def _told_of_size(size: Size) -> Iterator[None]:
+    """Say at what size memory ran out, where a backend does not."""
+    try:
+        yield
+    except BackendOutOfMemory as error:
+        if str(size) in str(error):
+            raise
+        raise BackendOutOfMemory(
+            f"{error}; pictures of {size} are too much for this style here: "
+            "scale the source down or take a style with a narrower net"
+        ) from error

@@ -9,13 +9,17 @@ import av
 from rtstyle.media.sidedata import beside
 
 
+def _frames() -> int:
+    return sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+
+
 def test_a_picture_that_was_looked_at_is_freed_with_its_last_name() -> None:
     gc.collect()
     gc.disable()
     try:
-        before = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+        before = _frames()
         for _ in range(5):
             beside(av.VideoFrame(64, 48, "rgb24"))
-        assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) == before
+        assert _frames() == before
     finally:
         gc.enable()
