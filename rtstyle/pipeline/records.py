@@ -65,7 +65,7 @@ class Segment:
         )
         if offsets is not None and len(offsets) != held.frames:
             raise ValueError("as many places as pictures")
-        return cls(
+        segment = cls(
             index=_number(record["index"], 0),
             file=SegmentFile(own) if offsets is None else SegmentFile(joined, offsets),
             after=None if after is None else Mark.from_json(after),
@@ -73,6 +73,10 @@ class Segment:
             facts=held,
             next=Mark.from_json(record["next"]),
         )
+        read = 0 if segment.after is None else segment.after.frames
+        if not segment.warm_up and segment.next.frames != read + held.frames:
+            raise ValueError("the next segment begins where this one ends")
+        return segment
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ class Work:
         segments.
         """
         journal, path = self.journal, self.journal.film(self._output.suffix)
-        if self._resume and journal.has_moved and not journal.joined.exists() and path.exists():
+        if self._resume and journal.has_moved and not journal.joined.exists() and _is_file(path):
             os.replace(path, journal.joined)
         journal.folder.free(path)
         return PartFile(
@@ -346,6 +346,11 @@ class Work:
                 f"{error} ({self.journal.frames} frames are kept: the same command with --resume "
                 "goes on from there)"
             ) from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a regular file is there itself, and no link to one."""
+    return path.is_file() and not path.is_symlink()
 
 
 def asked_of(spec: StyleSpec, strength: float, backend: BackendInfo) -> Key:
