@@ -59,6 +59,15 @@ def short_name(name: str, suffix: str) -> str:
     return name + suffix
 
 
+def name_excess(path: Path) -> int:
+    """By how many bytes the last part of ``path`` is longer than its folder takes; 0 or below
+    where it fits."""
+    longest = _LONGEST_NAME
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        longest = os.pathconf(path.parent, "PC_NAME_MAX")
+    return len(os.fsencode(path.name)) - longest
+
+
 def create(path: Path, *, mode: int = 0o666) -> int:
     """Create ``path`` for reading and writing and return its descriptor.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtstyle.errors import EncoderUnavailable, OutputError, OutputExists, OutputNotWritable
-from rtstyle.files import same_file, short_name
+from rtstyle.files import name_excess, same_file, short_name
 from rtstyle.media.codecs import (
     CODECS,
     MUXERS,
@@ -55,6 +55,11 @@ def check_container(output: Path, options: EncodeOptions) -> None:
         )
 
 
+def is_film_name(path: Path) -> bool:
+    """Whether the ending is that of a film that can be written."""
+    return path.suffix.lower() in MUXERS
+
+
 def muxer_of(output: Path) -> str:
     """FFmpeg's name of the container that the extension asks for."""
     muxer = MUXERS.get(output.suffix.lower())
@@ -75,6 +80,7 @@ def check_destination(output: Path, *, source: Path | None, overwrite: bool) -> 
         raise OutputNotWritable(f"folder {str(folder)!r} cannot be used ({error})") from None
     if not stat.S_ISDIR(status.st_mode):
         raise OutputNotWritable(f"{str(folder)!r} is a file, not a folder; choose another name")
+    check_name(output)
     if source is not None and same_file(output, source):
         raise OutputExists(
             f"{str(output)!r} is the input itself; it is never overwritten: choose another name"
@@ -90,6 +96,16 @@ def check_destination(output: Path, *, source: Path | None, overwrite: bool) -> 
             )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputNotWritable(f"folder {str(folder)!r} is not writable; choose another one")
+
+
+def check_name(output: Path) -> None:
+    """Refuse a name that the file system has no place for; raises OutputNotWritable."""
+    over = name_excess(output)
+    if over > 0:
+        raise OutputNotWritable(
+            f"{output.name}: the name is too long by {over} byte{'s' if over > 1 else ''}; "
+            "choose a shorter one"
+        )
 
 
 def _check_codec(output: Path, options: EncodeOptions) -> None:
