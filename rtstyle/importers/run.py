@@ -20,8 +20,10 @@ from rtstyle.styles import (
     SizeRule,
     StyleSpec,
     admit,
+    brief,
     check_new_name,
     install,
+    other_kind,
     read_bounded,
 )
 from rtstyle.styles.registry import BUNDLED
@@ -78,13 +80,15 @@ def import_style(
         measured={"max_difference_fp32": float(difference), **measured},
         overwrite=overwrite,
     )
-    coarse = [n for n in ("bf16", "fp16") if measured[f"psnr_{n}_db"] < LEAST_PSNR_DB]
+    coarse = [n for n in ("bf16", "fp16") if measured.get(f"psnr_{n}_db", 99.0) < LEAST_PSNR_DB]
+    unknown = [n for n in ("bf16", "fp16") if f"psnr_{n}_db" not in measured]
     warnings = [
         f"{n} has {measured[f'psnr_{n}_db']:.1f} dB against float32, which can be seen; where the "
         f"backend takes {n}, give --precision fp32"
         for n in coarse
     ]
-    return Imported(spec, converted.kind, (*converted.notes, *warnings))
+    unmeasured = [f"what {n} does to it could not be measured here" for n in unknown]
+    return Imported(spec, converted.kind, (*converted.notes, *warnings, *unmeasured))
 
 
 def _converted(
@@ -105,6 +109,11 @@ def _converted(
         raise UsageError(
             "--layout, --range, --output-range, --order and --size-multiple are for ONNX files"
         )
+    if (file / "saved_model.pb").is_file():
+        raise UnsafeModel(
+            f"{brief(file.name)} is refused: it is a TensorFlow SavedModel; convert it to ONNX, "
+            "python -m tf2onnx.convert --saved-model FOLDER --output net.onnx, and import that"
+        )
     from rtstyle.importers.checkpoint import from_checkpoint  # torch is slow to come
     from rtstyle.importers.tensors import read_tensorflow, read_tensors, tensorflow_prefix
 
@@ -112,6 +121,8 @@ def _converted(
         state, digest = read_tensorflow(prefix)
     else:
         data = read_bounded(file)
+        if (other := other_kind(data, onnx=False)) is not None:
+            raise UnsafeModel(f"{brief(file.name)} is refused: {other}")
         state, digest = read_tensors(data, file.name), hashlib.sha256(data).hexdigest()
     shown = parity_picture(picture, SizeRule(32, 4))
     return from_checkpoint(state, file.name, shown, align_corners=align_corners), digest
