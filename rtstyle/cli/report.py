@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
+from rtstyle.files import name_excess
 from rtstyle.types import RunReport, Size
 
 
@@ -21,6 +22,8 @@ def check_report(path: Path, *, others: tuple[Path, ...], overwrite: bool) -> No
         raise OutputNotWritable(f"{path}: there is no folder {path.parent}; make it first")
     if path.is_dir():
         raise OutputNotWritable(f"{path} is a folder; name a file in it")
+    if (over := name_excess(path)) > 0:
+        raise OutputNotWritable(f"{path}: the name is too long by {over} bytes; choose a shorter")
     if path.exists() and not overwrite:
         raise OutputExists(f"{path} exists already; choose another name or add --overwrite")
 

@@ -289,6 +289,8 @@ def _many(
     if report_file is not None:
         files = (path for job in (*plan.skipped, *plan.jobs) for path in (job.source, job.target))
         check_report(report_file, others=tuple(files), overwrite=overwrite)
+    for note in plan.notes:
+        click.echo(f"note: {note}")
     batch = Batch(plan)
     with interruptible():
         try:

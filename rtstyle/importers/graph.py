@@ -10,7 +10,7 @@ from rtstyle.importers.confined import Confinement, RunError, Session
 from rtstyle.importers.converted import Converted, parity_picture, resized
 from rtstyle.importers.hints import LAYOUTS, Convention, Hints
 from rtstyle.importers.measure import paint
-from rtstyle.importers.opset import AGAIN, for_runtimes
+from rtstyle.importers.opset import AGAIN, for_runtimes, opset_of
 from rtstyle.importers.probe import Probe, normalised, painted, probe, show
 from rtstyle.importers.wrap import PREFIX, ForeignGraph, read_graph, wrap
 from rtstyle.styles import admit
@@ -37,8 +37,9 @@ def from_onnx(
         session = confinement.open(foreign.model.SerializeToString())
     except RunError as error:
         raise UnsafeModel(
-            f"{name} is refused: expected a graph that ONNX Runtime takes, found: {error}; {AGAIN}, "
-            "or pip install -U onnxruntime"
+            f"{name} is refused: expected a graph that ONNX Runtime takes, found one of opset "
+            f"{opset_of(foreign.model)} that it does not: {error}; {AGAIN}, or pip install -U "
+            "onnxruntime"
         ) from error
     found = probe(session, foreign, hints, picture, name)
     model = wrap(foreign, found.convention, found.rule).SerializeToString()

@@ -21,7 +21,7 @@ from rtstyle.media.facts import Facts, pixels_in_srgb, profile_name
 from rtstyle.media.fidelity import verify_video
 from rtstyle.media.file import VideoFile, letterbox, open_video
 from rtstyle.media.film import FilmFile, rehearse, tick_of
-from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos
+from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos, other_files
 from rtstyle.media.hardware import hardware_encoders
 from rtstyle.media.hdr import HDR_MODES
 from rtstyle.media.image import (
@@ -127,6 +127,7 @@ __all__ = [
     "open_source",
     "open_video",
     "options_for",
+    "other_files",
     "pixels_in_srgb",
     "pixels_of",
     "pixels_of_jpeg",

@@ -18,6 +18,7 @@ from rtstyle.files import Protected
 from rtstyle.media.deep import to_bytes
 from rtstyle.media.facts import Facts
 from rtstyle.media.numbered import STAMPS_NAME, NumberedName, numbered_name
+from rtstyle.media.output import check_name
 from rtstyle.media.picture_codec import encode, kind_of
 from rtstyle.media.picture_file import Leaf
 from rtstyle.media.picture_folder import PartFolder, check_folder
@@ -81,6 +82,7 @@ def check_sequence_output(
             f"{output.name}: names no pictures that can be written; use a name such as %06d.png"
         )
     options.check(pattern)
+    check_name(pattern.folder / pattern.name(1))
     folder = source.parent if source is not None and is_sequence(source) else None
     check_folder(
         pattern, source=folder, overwrite=overwrite, protected=_read_by_a_run(source, folder)
