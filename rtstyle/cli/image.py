@@ -25,7 +25,7 @@ from rtstyle.media import (
     EncodeOptions,
     can_write,
     check_image_output,
-    check_output,
+    check_target,
     is_film_name,
     open_picture,
 )
@@ -125,7 +125,7 @@ def check_pair(source: Path, target: Path, *, overwrite: bool) -> None:
         raise OutputNotWritable(
             f"{target.name}: a film, and {source.name} does not move; name a .png or .jpg"
         )
-    check_output(target, source=source, overwrite=overwrite, options=_film_options(target))
+    check_target(target, source=source, overwrite=overwrite, options=_film_options(target))
 
 
 def _film_options(target: Path) -> EncodeOptions:

@@ -37,6 +37,7 @@ _GIF_TICK = 10
 """Milliseconds."""
 _GIF_COLOURS, _GIF_CLEAR = 256, 255
 _HALF = 128
+_WEBP_CLEAR = 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,12 @@ def encode(
         notes += [f"{name} are too large for a JPEG and left out" for name in large]
     deep = len(leaves) == 1 and kind.deep and leaves[0].pixels.dtype == np.uint16
     try:
+        if kind is _TIFF and len(leaves) == 1:
+            return _tiff(leaves[0], facts), notes
         if deep:
-            whole = _deep_png if kind is _PNG else _deep_tiff
-            return whole(leaves[0], facts), notes
+            return _deep_png(leaves[0], facts), notes
         data = _shallow(kind, leaves, facts, motion)
-    except (OSError, ValueError, cv2.error, struct.error, OverflowError) as error:
+    except (OSError, ValueError, cv2.error, struct.error, OverflowError, RuntimeError) as error:
         raise refused from error
     if kind.format == "GIF":
         notes.append("a GIF has 256 colours a picture: those painted were reduced to that many")
@@ -171,7 +173,16 @@ def _shallow(kind: Kind, leaves: Sequence[Leaf], facts: Facts, motion: Motion | 
         settings["transparency"] = _GIF_CLEAR
     stream = io.BytesIO()
     images[0].save(stream, kind.format, **settings)
-    return stream.getvalue()
+    data = stream.getvalue()
+    return _said_clear(data) if kind.format == "WEBP" and clear else data
+
+
+def _said_clear(data: bytes) -> bytes:
+    """A WebP that says of itself that it is transparent: libwebp does not where each frame is a
+    part of the picture that is opaque, and all around it is then shown black."""
+    if data[12:16] != b"VP8X":
+        return data
+    return data[:20] + bytes([data[20] | _WEBP_CLEAR]) + data[21:]
 
 
 def _settings(kind: Kind, facts: Facts) -> dict[str, Any]:
@@ -190,7 +201,8 @@ def _settings(kind: Kind, facts: Facts) -> dict[str, Any]:
         settings["pnginfo"] = _png_texts(facts)
         settings.pop("xmp", None)
     if kind.format == "TIFF":
-        settings["compression"] = "tiff_lzw"
+        # The reason is the same as in _tiff; pages with Exif data are larger for it.
+        settings["compression"] = "tiff_lzw" if facts.exif is None else "raw"
         settings |= _tiff_tags(held)
         settings.pop("xmp", None)
     if kind.format == "GIF" and facts.texts:
@@ -325,16 +337,20 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _deep_tiff(leaf: Leaf, facts: Facts) -> bytes:
-    """One strip, deflated; Pillow writes the directory."""
-    samples = to_deep(leaf.pixels)
+def _tiff(leaf: Leaf, facts: Facts) -> bytes:
+    """One strip, deflated, behind a directory that Pillow writes: with a compression Pillow leaves
+    the writing to libtiff, which has no place for the dates and places of Exif data."""
+    samples = leaf.pixels
     if leaf.alpha is not None:
-        samples = np.dstack([samples, _deep_alpha(leaf.alpha)])
+        deep = samples.dtype == np.uint16
+        samples = np.dstack([samples, _deep_alpha(leaf.alpha) if deep else alpha_bytes(leaf.alpha)])
     height, width, planes = samples.shape
-    strip = zlib.compress(np.ascontiguousarray(samples.astype("<u2")).tobytes(), 6)
+    bits = 8 * samples.dtype.itemsize
+    little = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
+    strip = zlib.compress(np.ascontiguousarray(little).tobytes(), 6)
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     across, down = facts.dpi or (72.0, 72.0)
-    plain: dict[int, Any] = {256: width, 257: height, 258: (16,) * planes, 259: 8, 262: 2}
+    plain: dict[int, Any] = {256: width, 257: height, 258: (bits,) * planes, 259: 8, 262: 2}
     plain |= {273: 0, 277: planes, 278: height, 279: len(strip), 282: across, 283: down, 296: 2}
     for tag, value in plain.items():
         tags[tag] = value

@@ -230,7 +230,8 @@ class PictureFile:
 
     def _deep(self) -> Leaf | None:
         """The first picture by OpenCV where that gives more than eight bits."""
-        if self.bits <= 8 or self.count > 1 or self.kind not in _DEEP:
+        # Samples of other depths it does not scale.
+        if self.bits not in (16, 32) or self.count > 1 or self.kind not in _DEEP:
             return None
         if self._image is not None and self._image.mode in ("CMYK", "LAB"):
             return None
@@ -286,7 +287,10 @@ class PictureFile:
         if self.kind == "PPM":
             plain = re.sub(rb"#[^\n]*\n", b" ", self.data[:1024]).split()
             most = int(plain[3]) if len(plain) > 3 and plain[3].isdigit() else 255
-            return 8 if plain[0] in (b"P1", b"P4") else max(8, most.bit_length())
+            if plain[0] in (b"P1", b"P4"):
+                return 8
+            # One that is not all ones is no depth that OpenCV scales.
+            return max(8, most.bit_length() if most in (1023, 4095, 65535) else 12 * (most > 255))
         return 8
 
     def _note(self, note: str) -> None:
