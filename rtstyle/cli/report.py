@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
 from rtstyle.files import name_excess
+from rtstyle.media import too_long
 from rtstyle.types import RunReport, Size
 
 
@@ -23,7 +24,7 @@ def check_report(path: Path, *, others: tuple[Path, ...], overwrite: bool) -> No
     if path.is_dir():
         raise OutputNotWritable(f"{path} is a folder; name a file in it")
     if (over := name_excess(path)) > 0:
-        raise OutputNotWritable(f"{path}: the name is too long by {over} bytes; choose a shorter")
+        raise OutputNotWritable(f"{path}: {too_long(over)}")
     if path.exists() and not overwrite:
         raise OutputExists(f"{path} exists already; choose another name or add --overwrite")
 

@@ -33,7 +33,7 @@ from rtstyle.media.image import (
 )
 from rtstyle.media.mark import Mark
 from rtstyle.media.numbered import PICTURE_ENDINGS, is_picture, numbered_name, only_sequence
-from rtstyle.media.output import check_container, check_output, is_film_name, muxer_of
+from rtstyle.media.output import check_container, check_output, is_film_name, muxer_of, too_long
 from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.picture_codec import Motion, can_write, kind_of
@@ -140,6 +140,7 @@ __all__ = [
     "tick_of",
     "to_bytes",
     "to_deep",
+    "too_long",
     "verify_video",
     "weigh",
     "without_password",

@@ -102,10 +102,12 @@ def check_name(output: Path) -> None:
     """Refuse a name that the file system has no place for; raises OutputNotWritable."""
     over = name_excess(output)
     if over > 0:
-        raise OutputNotWritable(
-            f"{output.name}: the name is too long by {over} byte{'s' if over > 1 else ''}; "
-            "choose a shorter one"
-        )
+        raise OutputNotWritable(f"{output.name}: {too_long(over)}")
+
+
+def too_long(over: int) -> str:
+    """What to say of a name that is ``over`` bytes longer than is allowed."""
+    return f"the name is too long by {over} byte{'s' if over > 1 else ''}; choose a shorter one"
 
 
 def _check_codec(output: Path, options: EncodeOptions) -> None:

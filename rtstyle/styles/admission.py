@@ -65,8 +65,10 @@ def admit(data: bytes, *, name: str) -> GraphFacts:
     Raises UnsafeModel where the graph is refused, ModelError where the package onnx is missing.
     """
     onnx = _import_onnx()
-    model, operators, parameters = _parse(data, name)
+    model = _read(data, name)
+    # First, since a net of others is to be imported whatever it is built of.
     source, result = _check_contract(model, name)
+    operators, parameters = _check_nodes(model, name), _check_tensors(model, name)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
@@ -89,13 +91,14 @@ def parse_plain(data: bytes, *, name: str, more: frozenset[str] = frozenset()) -
     ``more`` are operators that the caller takes out.
     Raises UnsafeModel where it is refused, ModelError where the package onnx is missing.
     """
-    return _parse(data, name, more)[0]
+    model = _read(data, name)
+    _check_nodes(model, name, more)
+    _check_tensors(model, name)
+    return model
 
 
-def _parse(
-    data: bytes, name: str, more: frozenset[str] = frozenset()
-) -> tuple[onnx.ModelProto, tuple[str, ...], int]:
-    """The model, its kinds of operators, and how many numbers it holds."""
+def _read(data: bytes, name: str) -> onnx.ModelProto:
+    """The model, of which nothing is checked but that it has a graph."""
     _check_bytes(data, name)
     model: onnx.ModelProto = _import_onnx().ModelProto()
     try:
@@ -108,8 +111,7 @@ def _parse(
         raise _refusal(
             name, "it is no ONNX file, or its graph is empty; export or download it again"
         )
-    operators = _check_nodes(model, name, more)
-    return model, operators, _check_tensors(model, name)
+    return model
 
 
 def brief(text: str, limit: int = 120) -> str:
@@ -151,7 +153,9 @@ def _check_bytes(data: bytes, name: str) -> None:
         raise _refusal(name, f"it is a training checkpoint, not ONNX; {EXPORT_HINT}")
 
 
-def _check_nodes(model: onnx.ModelProto, name: str, more: frozenset[str]) -> tuple[str, ...]:
+def _check_nodes(
+    model: onnx.ModelProto, name: str, more: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     # A domain that is only declared, as converters like to do, brings no operator with it.
     foreign = {_text(node.domain) for node in model.graph.node} - set(DEFAULT_DOMAINS)
     if foreign:

@@ -147,7 +147,8 @@ def test_a_jpeg_of_several_pictures_is_the_photo(tmp_path: Path) -> None:
 def test_plain_pictures_come_and_go_as_opencv_gave_them(tmp_path: Path) -> None:
     """What was painted before pictures were read otherwise is painted still."""
     chance = np.random.default_rng(2)
-    busy = cv2.GaussianBlur(chance.integers(0, 256, (64, 96, 3), np.uint8), (0, 0), 1)
+    noise = chance.integers(0, 256, (64, 96, 3), np.uint8)
+    busy = cv2.GaussianBlur(noise, (0, 0), 1).astype(np.uint8)
     for suffix, settings in (
         (".png", []),
         (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]),
