@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def onnx(
     overwrite: bool,
 ) -> None:
     """Export CHECKPOINT (of `rtstyle train`) to ONNX and check it against torch."""
-    if output.exists() and not overwrite:
+    if os.path.exists(output) and not overwrite:
         raise OutputExists(f"{output}: exists already; give another -o or --overwrite")
     from rtstyle.cli.training import name_from
     from rtstyle.export import PackCard

@@ -184,9 +184,9 @@ def plan(sources: Sequence[Path], output: str) -> list[tuple[Path, Path]]:
     """
     folder = Path(output)
     named_as_folder = output.endswith(("/", os.sep))
-    if len(sources) == 1 and not named_as_folder and not folder.is_dir():
+    if len(sources) == 1 and not named_as_folder and not os.path.isdir(folder):
         return [(sources[0], folder)]
-    if len(sources) > 1 and not named_as_folder and folder.suffix and not folder.is_dir():
+    if len(sources) > 1 and not named_as_folder and folder.suffix and not os.path.isdir(folder):
         raise UsageError(f"{output}: several pictures need a folder; write {output}/ to make one")
     pairs = [(source, folder / _target_name(source)) for source in sources]
     taken: dict[str, Path] = {}

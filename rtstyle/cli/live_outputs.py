@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -62,7 +63,7 @@ class Chosen:
         if self.bitrate is not None and not any(is_url(target) for target in targets):
             raise UsageError("--bitrate is for addresses that are sent to; leave it out")
         for target in targets:
-            if not (is_url(target) or Path(camera).is_file() or is_crash_proof(target)):
+            if not (is_url(target) or os.path.isfile(camera) or is_crash_proof(target)):
                 warn(f"{target}: after a crash nothing of it can be played; of an .mkv it can")
 
     def open(self, stack: ExitStack) -> tuple[list[LiveSink], Beside | None]:
@@ -95,7 +96,7 @@ def check_place(target: str, camera: str, *, overwrite: bool) -> None:
     if is_url(target):
         check_address(target)
         return
-    source = Path(camera) if Path(camera).is_file() else None
+    source = Path(camera) if os.path.isfile(camera) else None
     options = EncodeOptions(audio="none", subtitles="none")
     check_output(Path(target), source=source, overwrite=overwrite, options=options)
 

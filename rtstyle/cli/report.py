@@ -19,13 +19,13 @@ def check_report(path: Path, *, others: tuple[Path, ...], overwrite: bool) -> No
     """Refuse a report file that could not be written, or that would replace one of ``others``."""
     if any(_same(path, other) for other in others):
         raise UsageError(f"{path}: the report would replace the input or the output; rename it")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise OutputNotWritable(f"{path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputNotWritable(f"{path} is a folder; name a file in it")
     if (over := name_excess(path)) > 0:
         raise OutputNotWritable(f"{path}: {too_long(over)}")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise OutputExists(f"{path} exists already; choose another name or add --overwrite")
 
 
@@ -72,7 +72,7 @@ def _plain(value: object) -> object:
 
 
 def _same(one: Path, other: Path) -> bool:
-    if one.exists() and other.exists():
+    if os.path.exists(one) and os.path.exists(other):
         return one.samefile(other)
     return one.resolve() == other.resolve()
 

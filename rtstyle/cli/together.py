@@ -25,15 +25,15 @@ def check_pictures(
         raise UsageError("--fps is for numbered pictures; a film has its own times")
     if output is None or preview:
         return
-    if numbered and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
+    if numbered and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         raise UsageError(f"{output}: name the video file, or pictures such as '%06d.png' in it")
     if (
-        sources[0].is_dir()
+        os.path.isdir(sources[0])
         and Path(output).suffix.lower() in VIDEO_ENDINGS
         and (found := only_sequence(sources[0]))
     ):
         raise UsageError(f"{sources[0]} is a folder of pictures; name them as {str(found)!r}")
-    several = len(sources) > 1 or sources[0].is_dir()
+    several = len(sources) > 1 or os.path.isdir(sources[0])
     if several and numbered_name(Path(output)) is not None:
         raise UsageError(f"{output}: only one film can become numbered pictures; name one")
 
@@ -67,9 +67,9 @@ def means_folder(sources: tuple[Path, ...], output: str) -> bool:
     Raises UsageError where several films have one file's name for their output.
     """
     folder = Path(output)
-    if output.endswith(("/", os.sep)) or folder.is_dir():
+    if output.endswith(("/", os.sep)) or os.path.isdir(folder):
         return True
     named_as_film = folder.suffix.lower() in VIDEO_ENDINGS
     if len(sources) > 1 and named_as_film:
         raise UsageError(f"{output}: several films need a folder; write {output}/ to make one")
-    return len(sources) > 1 or (sources[0].is_dir() and not named_as_film)
+    return len(sources) > 1 or (os.path.isdir(sources[0]) and not named_as_film)

@@ -78,7 +78,7 @@ def plan_batch(
     """
     if overwrite and skip_existing:
         raise UsageError("results that are there are either replaced or skipped; choose one")
-    if folder.is_file():
+    if os.path.isfile(folder):
         raise OutputNotWritable(f"{str(folder)!r} is a file; several films need a folder")
     jobs = _distinct(
         Job(film, folder / _named(place, f".{container}" if container else ending))
@@ -98,7 +98,7 @@ def plan_batch(
     notes = tuple(
         note
         for source in sources
-        if source.is_dir() and (note := _left_aside(source, folder)) is not None
+        if os.path.isdir(source) and (note := _left_aside(source, folder)) is not None
     )
     return BatchPlan(folder, tuple(job for job in jobs if job not in left_out), skipped, notes)
 
@@ -114,10 +114,10 @@ def make_place(job: Job) -> None:
 def _films(sources: Iterable[Path], folder: Path) -> Iterator[tuple[Path, Path]]:
     """Every film with its place below the output folder, still with its own ending."""
     for source in sources:
-        if not source.is_dir():
+        if not os.path.isdir(source):
             yield source, Path(source.name)
             continue
-        if folder.is_dir() and source.samefile(folder):
+        if os.path.isdir(folder) and source.samefile(folder):
             raise UsageError(
                 f"{str(folder)!r} is the folder of the films itself; write to another one"
             )

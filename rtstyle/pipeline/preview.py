@@ -17,6 +17,7 @@ import numpy as np
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import UsageError
+from rtstyle.files import short_name
 from rtstyle.media import (
     BitDepth,
     EncodeOptions,
@@ -175,7 +176,8 @@ def preview_video(
         subtitles=subtitles,
         bit_depth=bit_depth,
     )
-    target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
+    ending = f".{container}" if container else ending_for(source, options)
+    target = Path(short_name(source.stem, ending))
     check_container(target, options)
     with open_source(source, fps=fps, deinterlace=deinterlace, limits=limits, hdr=hdr) as video:
         info = video.info

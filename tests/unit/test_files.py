@@ -134,3 +134,9 @@ def test_a_library_opens_the_file_that_was_created(tmp_path: Path) -> None:
         os.close(descriptor)
     assert (tmp_path / "moved").read_bytes() == b"ours"
     assert not (tmp_path / "victim").exists()
+
+
+def test_by_how_much_a_name_is_too_long(tmp_path: Path) -> None:
+    assert files.name_excess(tmp_path / ("x" * 255)) == 0
+    assert files.name_excess(tmp_path / ("長" * 86)) == 3
+    assert files.name_excess(tmp_path / "no such folder" / ("x" * 300)) == 45

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -16,11 +17,13 @@ from rtstyle.errors import OutputNotWritable
 from rtstyle.files import name_excess
 from rtstyle.media import EncodeOptions, check_output
 from rtstyle.pipeline import plan_batch
-from rtstyle.web.jobs import Job
+from rtstyle.web.child import Order
+from rtstyle.web.jobs import Job, run_child
 from rtstyle.web.schema import JobOptions
 from rtstyle.web.spool import Upload
 from tests.clips import make_clip, moving_picture
 from tests.nets import make_pack
+from tests.pictures import frames_of, moving
 
 Run = Callable[..., Result]
 
@@ -158,3 +161,15 @@ def test_a_folder_of_films_alone_says_nothing(run: Run, tmp_path: Path) -> None:
     result = run("video", tmp_path / "films", "-o", tmp_path / "out")
     assert result.exit_code == 0
     assert "left aside" not in result.output
+
+
+def test_the_pages_process_paints_all_frames_and_tells_what_is_otherwise(tmp_path: Path) -> None:
+    pack = make_pack(tmp_path / "negative", name="negative")
+    source = moving(tmp_path / "in.gif")
+    for ending, lossy, count in ((".png", False, 4), (".webp", False, 4), (".jpg", True, 1)):
+        order = Order("image", str(source), str(tmp_path / f"out{ending}"), str(pack))
+        said = asyncio.run(run_child(order))
+        assert said["word"] == "done", said
+        assert said["lossy"] == lossy
+        assert len(frames_of(tmp_path / f"out{ending}")) == count
+        assert any("only the first is painted" in note for note in said["notes"]) == lossy
