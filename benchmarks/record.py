@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import platform
 import time
@@ -12,6 +14,7 @@ from typing import Any
 
 from rtstyle import __version__
 from rtstyle.backends import processor_features
+from rtstyle.files import write_whole
 
 PACKAGES = (
     "numpy",
@@ -86,11 +89,6 @@ def write_record(folder: Path, name: str, command: str, figures: dict[str, Any])
     """Write one run as ``<name>-<time>.json`` into ``folder`` and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    file = folder / f"{name}-{now}.json"
-    count = 1
-    while file.exists():
-        count += 1
-        file = folder / f"{name}-{now}-{count}.json"
     facts = {
         "benchmark": name,
         "time": now,
@@ -99,5 +97,10 @@ def write_record(folder: Path, name: str, command: str, figures: dict[str, Any])
         "versions": versions(),
         **figures,
     }
-    file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(facts, indent=2) + "\n"
+    for count in itertools.count(1):
+        file = folder / (f"{name}-{now}.json" if count == 1 else f"{name}-{now}-{count}.json")
+        with contextlib.suppress(FileExistsError):
+            write_whole(file, text.encode(), overwrite=False)
+            break
     return file

@@ -26,7 +26,8 @@ RtstyleError                    1
 
 Messages are one line: what happened, where, and the remedy. Programming mistakes stay ValueError,
 TypeError and RuntimeError. Exit codes that are not errors: 0 success, 8 finished with loss
-(see RunReport), 130 interrupted.
+(see RunReport), 130 interrupted. A list, JSON or help that standard output cannot take is 4, and
+141 without a word where its reader went away; what a command tells of its work changes no code.
 
 Interrupted is a KeyboardInterrupt, and so not an error either.
 """

@@ -21,6 +21,7 @@ import os
 import secrets
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -57,15 +58,6 @@ def short_name(name: str, suffix: str) -> str:
     while len(os.fsencode(name)) > room:
         name = name[:-1]
     return name + suffix
-
-
-def name_excess(path: Path) -> int:
-    """By how many bytes the last part of ``path`` is longer than its folder takes; 0 or below
-    where it fits."""
-    longest = _LONGEST_NAME
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        longest = os.pathconf(path.parent, "PC_NAME_MAX")
-    return len(os.fsencode(path.name)) - longest
 
 
 def create(path: Path, *, mode: int = 0o666) -> int:
@@ -154,7 +146,9 @@ def _rename_exclusive(source: Path, target: Path) -> bool:
     if call(os.fsencode(source), os.fsencode(target)) == 0:
         return True
     number = ctypes.get_errno()
-    if number in _NO_SUCH_CALL:
+    # Refused is not yet forbidden: some systems refuse this call alone, and where the folder is
+    # closed the other ways say so.
+    if number in _NO_LINKS:
         return False
     raise OSError(number, os.strerror(number), str(source), None, str(target))
 
@@ -210,13 +204,19 @@ def _reserve_and_replace(source: Path, target: Path) -> bool:
     return True
 
 
-def write_whole(path: Path, data: bytes, *, overwrite: bool, mode: int = 0o666) -> None:
+def write_whole(
+    path: Path, data: bytes, *, overwrite: bool, mode: int = 0o666, follow: bool = True
+) -> None:
     """Write a file in one step and onto the disk: it is there whole, or not at all.
 
-    ``path`` may be a link to a file, which is then written where the link points. Raises
-    FileExistsError where the name is taken and ``overwrite`` is false, and OSError.
+    With ``overwrite``, ``path`` may be a link to a file, which is then written where the link
+    points, unless ``follow`` is false. Only a regular file is ever replaced. Raises
+    FileExistsError where the name is taken, be it by a link, and ``overwrite`` is false, and
+    OSError, of which EINVAL is a name that is taken by no regular file.
     """
-    final = Path(os.path.realpath(path))
+    final = Path(os.path.realpath(path)) if overwrite and follow else path
+    if overwrite:
+        _check_replaceable(final)
     part, descriptor = create_beside(final, mode=mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -224,6 +224,7 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool, mode: int = 0o666) 
             file.flush()
             os.fsync(file.fileno())
         if overwrite:
+            _check_replaceable(final)
             os.replace(part, final)
         else:
             rename_new(part, final)
@@ -231,6 +232,13 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool, mode: int = 0o666) 
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def _check_replaceable(path: Path) -> None:
+    """A device, a pipe or a link is nothing that a file may take the place of."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def sync_folder(folder: Path) -> None:
@@ -241,6 +249,94 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def is_private(folder: Path) -> bool:
+    """Whether a folder, itself no link, is this user's and no other may put anything into it.
+
+    Where systems know no owners, every folder counts as private.
+    """
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and _is_ours(status)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    if sys.platform == "win32":
+        return True
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o022
+
+
+def open_own(path: Path) -> int | None:
+    """Open for reading and writing what an earlier run of this user left under a name; None where
+    the name is free or taken by anything else: a link, a file with a second name (a hard link), a
+    pipe, a folder, a file that is another user's or that others may write.
+
+    It is an earlier run's only where the folder ``is_private``: ask that first.
+    """
+    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        return None
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and _is_ours(status):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def has_name(descriptor: int, path: Path) -> bool:
+    """Whether the file of ``descriptor`` is what has the name now, and not by a link."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except OSError:
+        return False
+
+
+class OwnNames:
+    """The names in a folder that a run may write again and again: those it wrote itself, and those
+    that were shown beforehand to be an earlier run's of its own.
+
+    Whatever else has a name keeps it, also where it appears in the middle of the run.
+    """
+
+    def __init__(self, folder: Path, *, ours: Iterable[str] = ()) -> None:
+        """``ours``: names that are an earlier run's, where they are there and regular files."""
+        self.folder = folder
+        self._ids: dict[str, FileId] = {}
+        for name in ours:
+            with contextlib.suppress(OSError):
+                status = os.lstat(folder / name)
+                if stat.S_ISREG(status.st_mode):
+                    self._ids[name] = (status.st_dev, status.st_ino)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write the file whole; raises FileExistsError where the name is a stranger's, OSError."""
+        path = self.folder / name
+        write_whole(path, data, overwrite=self._has(name), follow=False)
+        status = os.lstat(path)
+        self._ids[name] = (status.st_dev, status.st_ino)
+
+    def append(self, name: str, data: bytes) -> None:
+        """Add to the end of a file that ``write`` wrote; raises as it does."""
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(self.folder / name, flags | getattr(os, "O_CLOEXEC", 0))
+        with os.fdopen(descriptor, "ab") as file:
+            status = os.fstat(file.fileno())
+            if (status.st_dev, status.st_ino) != self._ids.get(name):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+            file.write(data)
+
+    def _has(self, name: str) -> bool:
+        with contextlib.suppress(OSError):
+            status = os.lstat(self.folder / name)
+            return (status.st_dev, status.st_ino) == self._ids.get(name)
+        return False
 
 
 def file_id(path: Path) -> FileId | None:
@@ -256,6 +352,18 @@ def same_file(one: Path, other: Path) -> bool:
     """Whether two names lead to one file."""
     found = file_id(one)
     return found is not None and found == file_id(other)
+
+
+def spelling(path: Path) -> str:
+    """One text for all the ways to write a name: links, ``..``, letter case and the forms of
+    Unicode. Two files of a file system that tells cases apart can have one text, too."""
+    found = os.path.realpath(path)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", found).casefold())
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether what is written under two names may be one file, on whatever file system."""
+    return same_file(one, other) or spelling(one) == spelling(other)
 
 
 class Protected:

@@ -71,6 +71,8 @@ class Frame:
     alpha: Alpha | None = None
     """uint8 ``(H, W)``, 0 transparent to 255 opaque; None where there is none, and all is opaque.
     ``pixels`` are straight, not multiplied by it."""
+    captions: bytes = b""
+    """Closed captions that come with the picture: triplets of ATSC A/53's cc_data."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
@@ -125,6 +127,37 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Sphere:
+    """How a picture lies on a sphere round the viewer."""
+
+    projection: str
+    """``equirectangular``, ``equirectangular tile`` or ``cubemap``; else ``of another kind``."""
+    pose: tuple[int, int, int] = (0, 0, 0)
+    """Yaw, pitch and roll, in 1/65536 of a degree."""
+    bounds: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """What is missing of the sphere left, above, right and below, in 1/2**32 of the whole."""
+    padding: int = 0
+    """Pixels round each face of a cube."""
+
+    def __str__(self) -> str:
+        turned = ", ".join(f"{angle / 2**16:g}" for angle in self.pose) if any(self.pose) else ""
+        return self.projection + (f", turned by {turned} degrees" if turned else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Stereo:
+    """How the pictures for two eyes lie in one."""
+
+    layout: str
+    """``side by side``, ``top and bottom`` and others; else ``of another kind``."""
+    inverted: bool = False
+    """Whether the right eye's comes first."""
+
+    def __str__(self) -> str:
+        return self.layout + (", the right one first" if self.inverted else "")
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What the container's header says of the video stream that is read."""
 
@@ -153,6 +186,14 @@ class VideoInfo:
     """Whether pictures may be transparent; each frame then brings its own ``alpha``."""
     bits: int = 8
     """Of the deepest component of a stored sample."""
+    mirrored: bool = False
+    """Whether left and right were exchanged, after ``rotation``, to show frames as players do."""
+    sphere: Sphere | None = None
+    """Where pictures lie on a sphere (360 degree films)."""
+    stereo: Stereo | None = None
+    """Where pictures hold one for each eye."""
+    timecode_rate: Fraction | None = None
+    """Frames a second that the source's timecode counts; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

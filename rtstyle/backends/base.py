@@ -9,10 +9,14 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from rtstyle.backends.foresight import refuse_beyond
 from rtstyle.errors import BackendError, BackendOutOfMemory, ModelError, RtstyleError
+from rtstyle.memory import says_out_of_memory
 from rtstyle.styles.admission import brief
 from rtstyle.styles.spec import SizeRule, StyleSpec
 from rtstyle.types import BackendInfo, Pixels, Size
+
+_SIZES_FORESEEN = 4
 
 
 class Stylizer(Protocol):
@@ -85,6 +89,8 @@ class BaseStylizer(ABC):
         self._spec = spec
         self._info = info
         self._closed = False
+        self._foreseen: tuple[tuple[Size, int], ...] = ()
+        """Sizes and numbers of pictures that memory was found to suffice for, the newest first."""
 
     @property
     def spec(self) -> StyleSpec:
@@ -101,8 +107,23 @@ class BaseStylizer(ABC):
         """How many pictures a call should have where throughput counts."""
         return 1
 
+    def working_bytes(self, size: Size, *, batch: int = 1, repeated: bool = False) -> int | None:
+        """About how much memory running on ``batch`` pictures of ``size`` takes of the machine's.
+
+        That is on top of what the process has, with what the pictures themselves take; never less
+        than it turns out to be where it is known. ``repeated``: for run after run. None where it
+        is not known.
+        """
+        del size, batch, repeated
+        return None
+
+    def lighter(self) -> tuple[str, ...]:
+        """Precisions that this style can be had in here and that take less memory."""
+        return ()
+
     def warm_up(self, size: Size, *, batch: int = 1) -> None:
         """Run once on blank pictures of ``size``, so that the first frame is not the slow one."""
+        self._foresee(size, batch)
         BaseStylizer.__call__(self, np.zeros((batch, size.height, size.width, 3), np.uint8))
 
     def __call__(self, batch: Pixels) -> Pixels:
@@ -111,8 +132,9 @@ class BaseStylizer(ABC):
             raise RuntimeError(f"the stylizer of {self._spec.name} is closed")
         check_batch(batch)
         count, height, width, _ = batch.shape
-        padded = pad(batch, self._spec.size_rule)
+        self._foresee(Size(width, height), count)
         try:
+            padded = pad(batch, self._spec.size_rule)
             result = self._run(padded)
         except RtstyleError:
             raise
@@ -128,6 +150,12 @@ class BaseStylizer(ABC):
         if result.shape != padded.shape or result.dtype != np.uint8:
             raise self._wrong_shape(padded.shape, f"{result.dtype} {result.shape}")
         return np.ascontiguousarray(result[:count, :height, :width])
+
+    def _foresee(self, size: Size, count: int) -> None:
+        """Refuse what there is no memory for; the system would kill the process without a word."""
+        if (size, count) not in self._foreseen:
+            refuse_beyond(self, size, count)
+            self._foreseen = ((size, count), *self._foreseen)[:_SIZES_FORESEEN]
 
     def close(self) -> None:
         """Free the net; calling it twice is allowed."""
@@ -203,10 +231,3 @@ def reason_of(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(places)]
     return brief((telling or lines or [type(error).__name__])[-1])
-
-
-def says_out_of_memory(error: BaseException) -> bool:
-    """Whether a runtime's untyped error speaks of memory; they have no class for it."""
-    text = str(error).lower()
-    signs = ("bad_alloc", "out of memory", "failed to allocate", "cannot allocate", "bfcarena")
-    return isinstance(error, MemoryError) or any(sign in text for sign in signs)

@@ -12,19 +12,24 @@ import hmac
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rtstyle.errors import OutputNotWritable
+from rtstyle.files import open_regular, write_whole
 from rtstyle.styles.folders import user_cache_folder
 
 KEPT = 48
 """Engines in the folder; of more, those used longest ago go."""
 
 _KEY_FILE = "key"
+_STEM_LENGTH = 40
+_STEM = re.compile(rf"[0-9a-f]{{{_STEM_LENGTH}}}")
+_PRIVATE = 0o600
 _KEY_BYTES = 32
 _MOST_BYTES = 2**31
 _log = logging.getLogger(__name__)
@@ -55,7 +60,7 @@ class EngineKey:
     @property
     def stem(self) -> str:
         """The file's name less its ending."""
-        return hashlib.sha256(self.identity).hexdigest()[:40]
+        return hashlib.sha256(self.identity).hexdigest()[:_STEM_LENGTH]
 
 
 class EngineCache:
@@ -74,7 +79,7 @@ class EngineCache:
         except OSError as error:
             reason = error.strerror or error
             _log.warning("compiled engines are not kept: %s: %s", self.folder, reason)
-        except RuntimeError as error:  # a user without a home folder
+        except OutputNotWritable as error:  # a user without a home folder
             _log.warning("compiled engines are not kept: %s", error)
 
     def load(self, key: EngineKey) -> bytes | None:
@@ -105,8 +110,8 @@ class EngineCache:
             return
         file, signature = self._files(key)
         try:
-            _write(file, data)
-            _write(signature, self._sign(key, data))
+            for path, content in ((file, data), (signature, self._sign(key, data))):
+                write_whole(path, content, overwrite=True, mode=_PRIVATE, follow=False)
             self._prune()
         except OSError as error:
             _log.warning("a compiled engine is not kept: %s", error.strerror or error)
@@ -124,8 +129,8 @@ class EngineCache:
         return signer.hexdigest().encode("ascii")
 
     def _prune(self) -> None:
-        engines = sorted(self.folder.glob("*.engine"), key=_last_used, reverse=True)
-        for file in engines[KEPT:]:
+        found = (file for file in self.folder.glob("*.engine") if _STEM.fullmatch(file.stem))
+        for file in sorted(found, key=_last_used, reverse=True)[KEPT:]:
             for old in (file, file.with_suffix(".hmac")):
                 old.unlink(missing_ok=True)
 
@@ -164,31 +169,16 @@ def _user_key(folder: Path) -> bytes:
         if len(key) == _KEY_BYTES:
             return key
         file.unlink()
-    # Written whole under another name and linked: of two processes one wins, both read the same.
-    draft = folder / f".{secrets.token_hex(8)}"
-    _create(draft, secrets.token_bytes(_KEY_BYTES))
-    try:
-        if sys.platform == "win32":
-            draft.replace(file)
-        else:
-            try:
-                os.link(draft, file)
-            except FileExistsError:
-                pass
-            except OSError:  # a file system without hard links
-                draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    # Of two processes one wins, and both read the same.
+    with contextlib.suppress(FileExistsError):
+        write_whole(file, secrets.token_bytes(_KEY_BYTES), overwrite=False, mode=_PRIVATE)
     return _read(file)
 
 
 def _read(file: Path) -> bytes:
     """The bytes of a plain file that is this user's alone; OSError where it is anything else."""
-    no_link = getattr(os, "O_NOFOLLOW", 0)
-    with _opened(file, os.O_RDONLY | no_link | getattr(os, "O_NONBLOCK", 0)) as descriptor:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise PermissionError(None, "it is no plain file")
+    with os.fdopen(open_regular(file), "rb") as stream:
+        facts = os.fstat(stream.fileno())
         if facts.st_size > _MOST_BYTES:
             raise PermissionError(None, "it is too large")
         if sys.platform != "win32":
@@ -196,35 +186,7 @@ def _read(file: Path) -> bytes:
                 raise PermissionError(None, "it belongs to another user")
             if stat.S_IMODE(facts.st_mode) & 0o022:
                 raise PermissionError(None, "other users may write it")
-        with os.fdopen(os.dup(descriptor), "rb") as stream:
-            return stream.read()
-
-
-def _write(file: Path, data: bytes) -> None:
-    """``data`` under its name, whole or not at all."""
-    draft = file.with_name(f".{secrets.token_hex(8)}")
-    try:
-        _create(draft, data)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _create(file: Path, data: bytes) -> None:
-    binary = getattr(os, "O_BINARY", 0)
-    with _opened(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary) as descriptor:
-        with os.fdopen(os.dup(descriptor), "wb") as stream:
-            stream.write(data)
-        os.fsync(descriptor)
-
-
-@contextlib.contextmanager
-def _opened(file: Path, flags: int) -> Iterator[int]:
-    descriptor = os.open(file, flags | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        return stream.read()
 
 
 def _last_used(file: Path) -> float:

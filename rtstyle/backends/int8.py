@@ -45,8 +45,12 @@ def measure_activations(model: bytes, pictures: Iterable[Pixels]) -> dict[str, R
     try:
         graph = core.read_model(model=model)
         names = list(dict.fromkeys(_name(source) for _, source in _inputs(graph)))
+        if not names:
+            raise ModelError("nothing in it is a convolution, so int8 would gain nothing")
         graph.add_outputs(names)
         net = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(f"the activations cannot be measured: {reason_of(error)}") from error
     for picture in pictures:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of, says_out_of_memory
+from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of
+from rtstyle.backends.foresight import numbers_of, on_onnxruntime
 from rtstyle.errors import BackendError, BackendOutOfMemory, BackendUnavailable, ModelError
+from rtstyle.memory import caused_by_memory, out_of_memory, says_out_of_memory
 from rtstyle.runtimes import import_onnxruntime
 from rtstyle.styles.admission import brief
 from rtstyle.styles.registry import read_model
 from rtstyle.styles.spec import StyleSpec
-from rtstyle.types import BackendInfo, Pixels
+from rtstyle.types import BackendInfo, Pixels, Size
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -62,6 +64,13 @@ class OnnxRuntimeStylizer(BaseStylizer):
         )
         self._session: InferenceSession | None = _open(runtime, data, spec, device, threads)
         self._input: str = self._session.get_inputs()[0].name
+        self._numbers = numbers_of(spec, data)
+
+    def working_bytes(self, size: Size, *, batch: int = 1, repeated: bool = False) -> int | None:
+        """About how much memory running takes, where it runs on the processor."""
+        if self._info.device != "CPU":
+            return None
+        return on_onnxruntime(self._spec, self._numbers, size, batch=batch, repeated=repeated)
 
     def _run(self, batch: Pixels) -> Pixels:
         assert self._session is not None
@@ -185,6 +194,8 @@ def _runtime() -> ModuleType:
             raise _broken(error) from error
         raise BackendUnavailable(f"{TITLE} is not installed: {FIX}") from error
     except Exception as error:
+        if caused_by_memory(error):
+            raise out_of_memory(f"while loading {TITLE}") from error
         raise _broken(error) from error
     if not hasattr(runtime, "InferenceSession"):
         # Uninstalling one of two wheels that share a folder leaves an empty package behind.

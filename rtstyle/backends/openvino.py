@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of, says_out_of_memory
+from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of
+from rtstyle.backends.foresight import numbers_of, on_openvino
 from rtstyle.backends.int8 import quantize
 from rtstyle.backends.processor import ProcessorFeatures, processor_features
 from rtstyle.backends.signal_stack import kept_signal_stack
@@ -21,6 +22,7 @@ from rtstyle.errors import (
     ModelError,
     RtstyleError,
 )
+from rtstyle.memory import caused_by_memory, out_of_memory, says_out_of_memory
 from rtstyle.runtimes import import_openvino
 from rtstyle.styles.admission import brief
 from rtstyle.styles.likeness import LEAST_PSNR_DB
@@ -88,6 +90,7 @@ class OpenVinoStylizer(BaseStylizer):
             ),
         )
         self._core: openvino.Core | None = core
+        self._numbers = numbers_of(spec, data)
         self._settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": _HINTS[taken]}
         if threads is not None:
             self._settings["INFERENCE_NUM_THREADS"] = threads
@@ -97,6 +100,8 @@ class OpenVinoStylizer(BaseStylizer):
         try:
             self._model: openvino.Model | None = core.read_model(model=data)
         except Exception as error:
+            if says_out_of_memory(error):
+                raise out_of_memory(f"while loading style {spec.name}") from error
             raise ModelError(
                 f"OpenVINO cannot read {brief(spec.file.name)}: {reason_of(error)}; "
                 "export it again or try --backend onnxruntime"
@@ -134,6 +139,20 @@ class OpenVinoStylizer(BaseStylizer):
     def batch_hint(self) -> int:
         """Two pictures for each core, so that none waits long for the last of a batch."""
         return min(_MOST_AT_ONCE, 2 * processor_features().cores)
+
+    def working_bytes(self, size: Size, *, batch: int = 1, repeated: bool = False) -> int | None:
+        """About how much memory running takes; see ``BaseStylizer``."""
+        del repeated
+        precision = self._info.precision
+        return on_openvino(self._spec, self._numbers, precision, size, batch=batch)
+
+    def lighter(self) -> tuple[str, ...]:
+        """Precisions that take half of what float32 does."""
+        if self._info.precision != "fp32" or self._core is None:
+            return ()
+        offered = _precisions(self._core)
+        known = (*(("int8",) if self._spec.activations else ()), "bf16", "fp16")
+        return tuple(precision for precision in known if precision in offered)
 
     def _compile(self, size: Size, hint: str) -> openvino.CompiledModel:
         assert self._core is not None and self._model is not None
@@ -288,6 +307,8 @@ def _core() -> openvino.Core:
             raise _broken(error) from error
         raise BackendUnavailable(f"{TITLE} is not installed: {FIX}") from error
     except Exception as error:
+        if caused_by_memory(error):
+            raise out_of_memory(f"while loading {TITLE}") from error
         raise _broken(error) from error
     try:
         core = module.Core()
@@ -297,6 +318,8 @@ def _core() -> openvino.Core:
         with kept_signal_stack():
             core.get_property(DEVICE, _CAPABILITIES_KEY)
     except Exception as error:
+        if caused_by_memory(error):
+            raise out_of_memory(f"while loading {TITLE}") from error
         raise _broken(error) from error
     return core
 

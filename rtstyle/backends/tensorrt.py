@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 
-from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of, says_out_of_memory
+from rtstyle.backends.base import BackendStatus, BaseStylizer, reason_of
 from rtstyle.backends.byte_ends import byte_ends
 from rtstyle.backends.cuda import DEVICE, CudaError, Gpu, gpu_facts
 from rtstyle.backends.engine_cache import EngineCache, EngineKey
@@ -23,6 +23,7 @@ from rtstyle.backends.tensorrt_engine import (
     installed,
 )
 from rtstyle.errors import BackendError, BackendOutOfMemory, BackendUnavailable, ModelError
+from rtstyle.memory import says_out_of_memory
 from rtstyle.styles.admission import brief
 from rtstyle.styles.registry import read_model
 from rtstyle.styles.spec import SizeRule, StyleSpec

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import click
-
+from rtstyle.addresses import without_secrets_in
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import as_json, write_json
+from rtstyle.cli.terminal import echo
 from rtstyle.errors import (
     EXIT_FINISHED_WITH_LOSS,
     EXIT_INTERRUPTED,
@@ -64,8 +64,6 @@ class Batch:
                 message = str(error) or "interrupted"
                 self.stopped(job, message)
                 raise self._interrupted(error, f"{self._place(job)}: {message}") from error
-            except BrokenPipeError:
-                raise
             except Exception as error:
                 # A defect met by one film must not cost the night that the others need.
                 self.failed(job, f"unexpected {type(error).__name__}: {error}", 1)
@@ -82,8 +80,8 @@ class Batch:
         self._lossy += report.finished_with_loss
         self._records[job] = {"state": "finished", **as_json(report)}
         for note in report.notes:
-            click.echo(f"note: {job.source}: {note}")
-        click.echo(
+            echo(f"note: {job.source}: {note}")
+        echo(
             f"{self._place(job)}: {job.source} -> {report.output}  {report.frames_out} frames in "
             f"{report.seconds:.1f} s ({report.fps:.1f} fps)"
         )
@@ -92,8 +90,9 @@ class Batch:
         """A film could not be converted; the exit code is what it would be alone."""
         message = " ".join(message.splitlines())
         self._failures.append((job, message, code))
-        self._records[job] = {"state": "failed", "error": message, "exit_code": code}
-        click.echo(f"{self._place(job)}: {job.source} failed: {message}", err=True)
+        told = without_secrets_in(message)
+        self._records[job] = {"state": "failed", "error": told, "exit_code": code}
+        echo(f"{self._place(job)}: {job.source} failed: {message}", err=True)
 
     def stopped(self, job: Job, message: str) -> None:
         """A film was interrupted; nothing is told."""
@@ -107,7 +106,7 @@ class Batch:
         """Note and tell which films were ``stopped`` and how far they were; what to raise then."""
         for job, message in stopped.items():
             self.stopped(job, message)
-            click.echo(f"{self._place(job)}: {job.source}: {message}", err=True)
+            echo(f"{self._place(job)}: {job.source}: {message}", err=True)
         return KeyboardInterrupt(
             f"interrupted; {_counted(self._finished)} finished, "
             "and the same command with --resume goes on with the rest"
@@ -142,32 +141,30 @@ class Batch:
             parts.append(f"{self._lossy} with loss of frames, see the notes")
         if begun < jobs:
             parts.append(f"{jobs - begun} not begun")
-        click.echo("; ".join(parts))
+        echo("; ".join(parts))
         self.list_failures()
 
     def list_failures(self) -> None:
         """Each film that failed and why, on stderr."""
         if self._failures:
-            click.echo(
-                f"{len(self._failures)} of {_counted(len(self._plan.jobs))} failed:", err=True
-            )
+            echo(f"{len(self._failures)} of {_counted(len(self._plan.jobs))} failed:", err=True)
         for job, message, _ in sorted(self._failures, key=self._in_order):
-            click.echo(f"  {job.source}: {message}", err=True)
+            echo(f"  {job.source}: {message}", err=True)
 
     def _in_order(self, failure: tuple[Job, str, int]) -> int:
         return self._number[failure[0]]
 
-    def write_report(self, path: Path) -> None:
+    def write_report(self, path: Path, *, overwrite: bool) -> None:
         """One record a film, in the order of the plan, whatever became of it."""
         records = [
             {
-                "input": str(job.source),
+                "input": without_secrets_in(str(job.source)),
                 "output": str(job.target),
                 **self._records.get(job, {"state": "not begun"}),
             }
             for job in (*self._plan.skipped, *self._plan.jobs)
         ]
-        write_json(records, path)
+        write_json(records, path, overwrite=overwrite)
 
 
 def _counted(films: int) -> str:

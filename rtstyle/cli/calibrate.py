@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import BackendUnavailable, ModelError, UsageError
 from rtstyle.pipeline import calibrate_pack
 from rtstyle.styles import StyleSpec, bundled_styles, find_style
@@ -26,11 +27,12 @@ def calibrate(*, name: str, photos: Path) -> None:
     Processors with 8-bit units (VNNI) then run it two to three times as fast, where they have no
     bfloat16 ones. A style that would suffer visibly (below 40 dB) is refused and stays as it is.
     """
+    keep_going()
     spec = find_style(name)
     if spec in bundled_styles():
         raise UsageError(f"{spec.name} is bundled and calibrated already; name one of your own")
     calibration = calibrate_pack(spec, photos)
-    click.echo(
+    echo(
         f"{spec.name}: int8 has {calibration.psnr_int8_db:.1f} dB against float32 "
         f"on {calibration.pictures} photos"
     )
@@ -41,6 +43,6 @@ def calibrate_exported(spec: StyleSpec, photos: Path) -> None:
     try:
         calibration = calibrate_pack(spec, photos)
     except (ModelError, BackendUnavailable) as error:
-        click.echo(f"note: no int8: {error}")
+        echo(f"note: no int8: {error}")
     else:
-        click.echo(f"int8: {calibration.psnr_int8_db:.1f} dB against float32")
+        echo(f"int8: {calibration.psnr_int8_db:.1f} dB against float32")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 
 import click
 
+from rtstyle.cli.terminal import echo, echo_json
 from rtstyle.media import CameraDevice, list_cameras
 from rtstyle.media.devices import missing_steps
 
@@ -18,10 +18,10 @@ def cameras(*, as_json: bool) -> None:
     """List the cameras of this system, and the sizes and rates each can give."""
     found = list_cameras()
     if as_json:
-        click.echo(json.dumps([_plain(one) for one in found], indent=2))
+        echo_json([_plain(one) for one in found])
         return
     for line in report(found):
-        click.echo(line)
+        echo(line)
 
 
 def report(found: list[CameraDevice], platform: str = sys.platform) -> list[str]:

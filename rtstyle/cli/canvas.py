@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rtstyle.texts import printable
 from rtstyle.types import Pixels
 
 Point = tuple[float, float]
@@ -98,6 +99,7 @@ class Canvas:
 
     def text(self, centre: Point, words: str, size: float, colour: Rgb, weight: int = 2) -> None:
         """``words`` centred on a point, capitals about ``size`` units high."""
+        words = printable(words)
         font, scale = cv2.FONT_HERSHEY_SIMPLEX, size * self._unit / 22.0
         (width, height), _ = cv2.getTextSize(words, font, scale, weight)
         x, y = self._fixed([centre])[0] / _ONE

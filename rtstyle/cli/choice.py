@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import click
-
+from rtstyle.cli.terminal import echo
 from rtstyle.media import EncodeOptions
 from rtstyle.types import BackendInfo
 
@@ -35,4 +34,4 @@ class Choice:
 
 def say_backend(info: BackendInfo) -> None:
     """Tell which backend runs, and why."""
-    click.echo(f"backend: {info}")
+    echo(f"backend: {info}")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from rtstyle.memory import available_memory, caused_by_memory, more_of, shown
+
 # Distributions of one row unpack into the same folder; the one installed last wins, half.
 RUNTIME_WHEELS = (
     "onnxruntime",
@@ -32,6 +34,17 @@ OPENCV_WHEELS = (
 BASE = ("numpy", "av", "click")
 SHOWN = ("rtstyle", "numpy", "av", "click", *OPENCV_WHEELS, *RUNTIME_WHEELS)
 SHOWN_OPTIONAL = ("openvino", "onnx", "torch", "tensorrt", "tensorrt-rtx", "cuda-bindings")
+
+PACKAGES_OF = {
+    "media": "av opencv-python-headless numpy",
+    "hardware": "av",
+    "openvino": "openvino",
+    "onnxruntime": "onnxruntime",
+    "tensorrt": "tensorrt",
+}
+"""What most likely is broken where a part of an installation cannot be looked at."""
+ENOUGH_BYTES = 10**9
+"""Of memory that is left: with less, libraries may fail to load."""
 
 _FFMPEG_LIBRARY = re.compile(
     r"(?:lib)?(av(?:codec|format|util|filter|device)|swscale|swresample)"
@@ -60,6 +73,31 @@ class Problem:
     """A command line."""
     fatal: bool = False
     """rtstyle cannot run with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """As rtstyle.backends.BackendStatus, which cannot be had where its packages are broken."""
+
+    name: str
+    version: str | None
+    devices: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    problem: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """As rtstyle.backends.ProcessorFeatures."""
+
+    model: str
+    cores: int
+    avx2: bool | None
+    avx512: bool | None
+    avx512_bf16: bool | None
+    amx_bf16: bool | None
+    vnni: bool | None
 
 
 def installed() -> tuple[Package, ...]:
@@ -206,6 +244,8 @@ def _reinstall(there: Sequence[str], keep: str, found: Mapping[str, str], pip: s
 
 def import_problem(name: str, error: ImportError, *, pip: str = "pip") -> Problem:
     """Why ``name``, which is installed, cannot be imported, and what mends that."""
+    if caused_by_memory(error):
+        return memory_problem(f"{name} cannot be imported: {error}")
     library = re.search(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object", str(error))
     if name == "cv2" and library is not None:
         return Problem(
@@ -219,4 +259,35 @@ def import_problem(name: str, error: ImportError, *, pip: str = "pip") -> Proble
         f"{package} cannot be imported: {error}",
         f"{pip} install --force-reinstall {package}",
         fatal=True,
+    )
+
+
+def memory_problem(what: str) -> Problem:
+    """That ``what`` went wrong for want of memory; nothing that is installed anew mends that."""
+    room = available_memory()
+    left = "" if room is None else f" ({room.source} has {shown(room.bytes)} of memory left)"
+    return Problem(
+        f"{what}{left}",
+        f"{more_of(room)}: {shown(ENOUGH_BYTES)} at least",
+        fatal=True,
+    )
+
+
+def little_memory() -> Iterator[Problem]:
+    """That little is left, where it is; films and large pictures say themselves what they need."""
+    room = available_memory()
+    if room is not None and room.bytes < ENOUGH_BYTES:
+        what = f"{room.source} has only {shown(room.bytes)} of memory left"
+        yield Problem(what, f"{more_of(room)}; small films in a -fast style need about 0.4 GB")
+
+
+def unanswered(part: str, reason: str) -> Problem:
+    """That looking at ``part`` came to nothing, and why that most likely is."""
+    room = available_memory()
+    if room is not None and room.bytes < ENOUGH_BYTES:
+        return memory_problem(f"looking at {part} {reason}")
+    return Problem(
+        f"looking at {part} {reason}",
+        f"{pip_line()} install --force-reinstall {PACKAGES_OF.get(part, 'av')}",
+        fatal=part == "media",
     )

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import json
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rtstyle import __version__
 from rtstyle.cli import diagnosis
-from rtstyle.cli.diagnosis import Package, Problem
+from rtstyle.cli.checkup import BACKENDS, PARTS, Load, Look, look, look_apart
+from rtstyle.cli.diagnosis import Backend, Package, Problem, Processor
+from rtstyle.cli.terminal import echo, echo_json
+from rtstyle.memory import available_memory, shown
 
-if TYPE_CHECKING:
-    # Looked up late: the doctor must come when these cannot even be imported.
-    from rtstyle.backends import BackendStatus, ProcessorFeatures
-
-Load = Callable[[str], ModuleType]
-"""What imports a module by its name."""
-
+BACKENDS_PREFERRED = ("tensorrt", "openvino", "onnxruntime")
+"""In the order in which ``auto`` takes them."""
 EXIT_CANNOT_RUN = 6
 
 
@@ -39,8 +34,10 @@ class Diagnosis:
     """Of packages; None where an optional one is not installed."""
     ffmpeg: dict[str, str]
     """Versions of the FFmpeg libraries inside PyAV."""
-    processor: ProcessorFeatures | None
-    backends: tuple[BackendStatus, ...]
+    memory: int | None
+    """Bytes that are left to this process; None where that cannot be told."""
+    processor: Processor | None
+    backends: tuple[Backend, ...]
     codecs: dict[str, str | None]
     """Encoder that opens here for each --codec; None where none does."""
     hardware: dict[str, tuple[str, ...]]
@@ -58,70 +55,83 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     Exit code 0 where rtstyle can run, 6 where it cannot.
     """
     found = examine()
-    if as_json:
-        click.echo(json.dumps(_plain(found), indent=2, ensure_ascii=False))
-    else:
-        for line in report(found):
-            click.echo(line)
-    if not found.can_run:
-        ctx.exit(EXIT_CANNOT_RUN)
+    try:
+        if as_json:
+            echo_json(_plain(found))
+        else:
+            for line in report(found):
+                echo(line)
+    finally:
+        if not found.can_run:
+            ctx.exit(EXIT_CANNOT_RUN)
 
 
 def examine(
     packages: Sequence[Package] | None = None,
     *,
-    load: Load = importlib.import_module,
+    load: Load | None = None,
 ) -> Diagnosis:
-    """Look at this installation; ``packages`` and ``load`` stand in for the real one in tests."""
+    """Look at this installation; ``packages`` and ``load`` stand in for the real one in tests.
+
+    What imports anything is done by processes of its own, which may hang and crash; with ``load``
+    it is done here. Takes half a minute at most.
+    """
     packages = diagnosis.installed() if packages is None else packages
     versions = diagnosis.versions(packages)
-    pip = diagnosis.pip_line()
     gpu = Path("/dev/nvidia0").exists()
-    problems = list(diagnosis.conflicts(packages, gpu=gpu, pip=pip))
-    problems += _broken_imports(load, {p.what.partition(" ")[0] for p in problems}, pip)
-    media = _attempt(load, "rtstyle.media") if not _fatal(problems) else None
-    backends = _attempt(load, "rtstyle.backends") if not _fatal(problems) else None
-    statuses: tuple[BackendStatus, ...] = backends.available_backends() if backends else ()
-    codecs: dict[str, str | None] = media.encoders() if media else {}
-    hardware: dict[str, tuple[str, ...]] = media.hardware_encoders() if media else {}
+    problems = list(diagnosis.conflicts(packages, gpu=gpu, pip=diagnosis.pip_line()))
+    looks: dict[str, Look] = {}
+    if not _fatal(problems):
+        looks = look_apart(PARTS) if load is None else _look_here(load)
+    facts: dict[str, Any] = {}
+    backends: list[Backend] = []
+    for part, seen in looks.items():
+        if seen.found is None:
+            problem = diagnosis.unanswered(part, seen.reason)
+            if part in BACKENDS:
+                version = versions.get(part)
+                backends.append(Backend(part, version, problem=problem.what, fix=problem.fix))
+            else:
+                problems.append(problem)
+            continue
+        facts.update({k: v for k, v in seen.found.items() if v is not None})
+        problems += [Problem(**row) for row in seen.found.get("problems", ())]
+        backends += [_backend_of(row) for row in seen.found.get("backends", ())]
+    if _fatal(problems):
+        backends = []
+    if not _fatal(problems):
+        problems += diagnosis.little_memory()
+    backends.sort(key=lambda backend: BACKENDS_PREFERRED.index(backend.name))
+    room = available_memory()
     return Diagnosis(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        memory=None if room is None else room.bytes,
         versions=diagnosis.shown_versions({**versions, "rtstyle": __version__}),
         ffmpeg=diagnosis.ffmpeg_libraries(),
-        processor=backends.processor_features() if backends else None,
-        backends=statuses,
-        codecs=codecs,
-        hardware=hardware,
+        processor=Processor(**facts["processor"]) if "processor" in facts else None,
+        backends=tuple(backends),
+        codecs=dict(facts.get("codecs", {})),
+        hardware={codec: tuple(names) for codec, names in facts.get("hardware", {}).items()},
         problems=tuple(problems),
-        can_run=not _fatal(problems) and any(status.problem is None for status in statuses),
+        can_run=not _fatal(problems) and any(backend.problem is None for backend in backends),
     )
+
+
+def _look_here(load: Load) -> dict[str, Look]:
+    found = {"media": Look(look("media", load))}
+    if not found["media"].found or not found["media"].found["problems"]:
+        found.update({part: Look(look(part, load)) for part in ("hardware", "backends")})
+    return found
+
+
+def _backend_of(row: Mapping[str, Any]) -> Backend:
+    lists = {key: tuple(row[key]) for key in ("devices", "precisions")}
+    return Backend(**{**row, **lists})
 
 
 def _fatal(problems: Sequence[Problem]) -> bool:
     return any(problem.fatal for problem in problems)
-
-
-def _broken_imports(load: Load, known: set[str], pip: str) -> list[Problem]:
-    """Base packages that are installed and yet cannot be imported."""
-    found = []
-    # Before PyAV, as OpenCV's windows hang where its libxcb comes second (opencv#29195).
-    for name, package in (("numpy", "numpy"), ("cv2", "opencv-python-headless"), ("av", "av")):
-        if package in known:
-            continue
-        try:
-            load("rtstyle.media" if name == "av" else name)
-        except ImportError as error:
-            found.append(diagnosis.import_problem(name, error, pip=pip))
-            break
-    return found
-
-
-def _attempt(load: Load, module: str) -> ModuleType | None:
-    try:
-        return load(module)
-    except ImportError:
-        return None
 
 
 def report(found: Diagnosis) -> list[str]:
@@ -132,6 +142,8 @@ def report(found: Diagnosis) -> list[str]:
         libraries = ", ".join(f"{name} {version}" for name, version in found.ffmpeg.items())
         lines.append(f"  {'ffmpeg':<14} {libraries}")
     lines += ["System", f"  {found.system}"]
+    if found.memory is not None:
+        lines.append(f"  {shown(found.memory)} of memory left")
     if found.processor is not None:
         lines.append(f"  {_processor(found.processor)}")
     lines.append("Backends")
@@ -156,7 +168,7 @@ def report(found: Diagnosis) -> list[str]:
     return lines
 
 
-def _processor(features: ProcessorFeatures) -> str:
+def _processor(features: Processor) -> str:
     flags = {
         "avx2": features.avx2,
         "avx512": features.avx512,
@@ -168,7 +180,7 @@ def _processor(features: ProcessorFeatures) -> str:
     return f"{features.model}, {features.cores} cores: {told}"
 
 
-def _backend(status: BackendStatus) -> list[str]:
+def _backend(status: Backend) -> list[str]:
     if status.version is None:
         lines = [f"  {status.name:<14} not installed"]
     else:

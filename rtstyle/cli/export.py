@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rtstyle.cli.apart import PACK_FILES, check_folder, refuse_reads
 from rtstyle.cli.calibrate import calibrate_exported
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import OutputExists
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 @click.group()
 def export() -> None:
     """Turn a trained net into a style that runs without torch."""
+    keep_going()
 
 
 @export.command(
@@ -58,6 +61,8 @@ def onnx(
     """Export CHECKPOINT (of `rtstyle train`) to ONNX and check it against torch."""
     if os.path.exists(output) and not overwrite:
         raise OutputExists(f"{output}: exists already; give another -o or --overwrite")
+    check_folder(output)
+    refuse_reads(output, PACK_FILES, (checkpoint,))
     from rtstyle.cli.training import name_from
     from rtstyle.export import PackCard
     from rtstyle.train import checkpoint_pack
@@ -77,6 +82,6 @@ def onnx(
 
 def echo_pack(spec: StyleSpec, parity: Parity) -> None:
     """Say what was checked and how to use the pack."""
-    click.echo(f"parity: {parity}")
-    click.echo(f"pack: {spec.file.parent}")
-    click.echo(f"use it: rtstyle video in.mp4 -o out.mp4 --style {spec.file.parent}")
+    echo(f"parity: {parity}")
+    echo(f"pack: {spec.file.parent}")
+    echo(f"use it: rtstyle video in.mp4 -o out.mp4 --style {spec.file.parent}")

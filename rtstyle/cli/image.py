@@ -10,17 +10,20 @@ from pathlib import Path
 import click
 
 from rtstyle.backends import Stylizer
+from rtstyle.cli.apart import refuse_addresses, refuse_played
 from rtstyle.cli.options import style_options, style_or_first
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import (
     EXIT_FINISHED_WITH_LOSS,
     BackendOutOfMemory,
     InputError,
     OutputError,
+    OutputExists,
     OutputNotWritable,
     RtstyleError,
     UsageError,
 )
-from rtstyle.files import short_name
+from rtstyle.files import FileId, Protected, file_id, short_name, spelling
 from rtstyle.media import (
     EncodeOptions,
     can_write,
@@ -30,6 +33,7 @@ from rtstyle.media import (
     open_picture,
 )
 from rtstyle.pipeline import PictureReport, open_stylizer, stylize_image, stylize_video
+from rtstyle.styles import style_files
 from rtstyle.types import RunReport
 
 _EPILOG = """\b
@@ -76,8 +80,11 @@ def image(
     overwrite: bool,
 ) -> None:
     """Stylize each picture INPUT and write it to OUTPUT."""
-    pairs = plan(sources, output)
+    keep_going()
+    refuse_played(*sources)
+    refuse_addresses(output)
     style = style_or_first(style)
+    pairs = plan(sources, output, reads=style_files(style))
     failures: list[RtstyleError] = []
     lossy = False
     with ExitStack() as stack:
@@ -101,11 +108,11 @@ def image(
                     raise
                 failures.append(error)
             else:
-                click.echo(f"{source} -> {target}")
+                echo(f"{source} -> {target}")
     if failures:
-        click.echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
+        echo(f"{len(failures)} of {len(pairs)} pictures failed:", err=True)
         for failure in failures:
-            click.echo(f"  {failure}", err=True)
+            echo(f"  {failure}", err=True)
         ctx.exit(failures[0].exit_code)
     if lossy:
         ctx.exit(EXIT_FINISHED_WITH_LOSS)
@@ -166,35 +173,42 @@ def _paint(
             stylizer=stylizer,
         )
     for note in told[0].notes:
-        click.echo(f"note: {name}{note}")
+        echo(f"note: {name}{note}")
     return told[0].finished_with_loss
 
 
 def _open(stack: ExitStack, style: str, backend: str, precision: str) -> Stylizer:
     stylizer = stack.enter_context(open_stylizer(style, backend=backend, precision=precision))
-    click.echo(f"backend: {stylizer.info}")
+    echo(f"backend: {stylizer.info}")
     return stylizer
 
 
-def plan(sources: Sequence[Path], output: str) -> list[tuple[Path, Path]]:
+def plan(
+    sources: Sequence[Path], output: str, *, reads: Sequence[Path] = ()
+) -> list[tuple[Path, Path]]:
     """Each source with its target; makes the folder where ``output`` means one.
 
-    Raises UsageError where two sources would get one name, OutputError where the folder cannot
+    ``reads`` are files that are read besides. Raises UsageError where two sources would get one
+    name, OutputExists where a picture would replace an input, OutputError where the folder cannot
     be made.
     """
     folder = Path(output)
     named_as_folder = output.endswith(("/", os.sep))
     if len(sources) == 1 and not named_as_folder and not os.path.isdir(folder):
-        return [(sources[0], folder)]
+        pairs = [(sources[0], folder)]
+        _refuse_inputs(pairs, reads)
+        return pairs
     if len(sources) > 1 and not named_as_folder and folder.suffix and not os.path.isdir(folder):
         raise UsageError(f"{output}: several pictures need a folder; write {output}/ to make one")
     pairs = [(source, folder / _target_name(source)) for source in sources]
-    taken: dict[str, Path] = {}
+    taken: dict[str | FileId, Path] = {}
     for source, target in pairs:
-        # Some file systems do not tell cases apart.
-        other = taken.setdefault(target.name.casefold(), source)
-        if other is not source:
-            raise UsageError(f"{other} and {source} would both become {target}; rename one")
+        # Two names of one file that is there already are one, too.
+        for key in (spelling(target), file_id(target)):
+            other = source if key is None else taken.setdefault(key, source)
+            if other is not source:
+                raise UsageError(f"{other} and {source} would both become {target}; rename one")
+    _refuse_inputs(pairs, reads)
     try:
         folder.mkdir(exist_ok=True)
     except FileNotFoundError:
@@ -202,6 +216,16 @@ def plan(sources: Sequence[Path], output: str) -> list[tuple[Path, Path]]:
     except OSError as error:
         raise OutputNotWritable(f"{output}: cannot make this folder: {error.strerror}") from error
     return pairs
+
+
+def _refuse_inputs(pairs: Sequence[tuple[Path, Path]], reads: Sequence[Path]) -> None:
+    inputs = Protected((*(source for source, _ in pairs), *reads))
+    for _, target in pairs:
+        if target in inputs:
+            raise OutputExists(
+                f"{str(target)!r} is the input itself, or another file that is read; it is never "
+                "overwritten: choose another name"
+            )
 
 
 def _target_name(source: Path) -> str:

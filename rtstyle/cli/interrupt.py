@@ -1,4 +1,4 @@
-"""Being told to end: SIGTERM cleans up as Ctrl-C does."""
+"""Being told to end: SIGTERM, and a terminal that is closed, clean up as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from contextlib import contextmanager
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt; outside the main thread nothing changes."""
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt; outside the main thread nothing changes.
+
+    SIGHUP stays ignored where it was, as ``nohup`` has it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    numbers = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     # Python's own handler of Ctrl-C, which a conversion knows and stands in for.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = [(one, signal.signal(one, signal.default_int_handler)) for one in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before:
+            signal.signal(one, handler)

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.progress import BatchDisplay
+from rtstyle.cli.terminal import echo
 from rtstyle.pipeline import (
     Begun,
     Event,
@@ -81,7 +80,7 @@ class _Teller:
         self._running.discard(job)
         if isinstance(event, Fewer):
             self._display.put_off(job)
-            click.echo(f"note: {event.message}")
+            echo(f"note: {event.message}")
             return
         self._display.ended(
             job, frames=event.report.frames_out if isinstance(event, Finished) else 0
@@ -97,4 +96,4 @@ class _Teller:
         """Once, unless one process got another than the rest."""
         if backend not in self._backends:
             self._backends.add(backend)
-            click.echo(f"backend: {backend}")
+            echo(f"backend: {backend}")

@@ -13,7 +13,10 @@ from rtstyle.backends import BACKENDS, PRECISIONS
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.live_check import check_live
 from rtstyle.cli.live_outputs import Chosen
+from rtstyle.cli.numbers import Number
 from rtstyle.cli.options import style_or_first
+from rtstyle.cli.terminal import echo, keep_going
+from rtstyle.cli.trouble import told_of
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
 from rtstyle.live import (
     Capture,
@@ -90,7 +93,7 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
     "--insecure", is_flag=True, help="Let other machines watch http://HOST:PORT, unencrypted."
 )
 @click.option("--size", callback=parse_size, metavar="WxH", help="Ask the camera for this size.")
-@click.option("--fps", type=click.FloatRange(1, 240), help="Ask the camera for this rate.")
+@click.option("--fps", type=Number(1, 240), help="Ask the camera for this rate.")
 @click.option("--mirror", is_flag=True, help="Swap left and right, as in a mirror.")
 @click.option(
     "--record",
@@ -100,13 +103,13 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option(
     "--strength",
-    type=click.FloatRange(0.0, 1.0),
+    type=Number(0.0, 1.0),
     default=1.0,
     show_default=True,
     help="How much of the style: 0 is the source, 1 the full style.",
 )
 @click.option("--keep-colour", is_flag=True, help="Keep the camera's colours.")
-@click.option("--seconds", type=click.FloatRange(0.1), help="Stop after this long.")
+@click.option("--seconds", type=Number(0.1), help="Stop after this long.")
 @click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
@@ -136,14 +139,15 @@ def live(
 ) -> None:
     """Stylize a camera's pictures as they come; the newest always wins, so delay cannot grow.
 
-    Sound is not carried. Ctrl-C or SIGTERM ends it, and files are finished. Exit code 8: it ran to
-    its end, but a recording beside it did not.
+    Sound is not carried. Ctrl-C, SIGTERM or a closed terminal ends it, and files are finished. Exit
+    code 8: it ran to its end, but a recording beside it did not.
     """
+    keep_going()
     if check:
         ctx.exit(check_live(camera, size=size, fps=fps))
     chosen = Chosen(output, record, fps, bitrate, insecure=insecure, overwrite=overwrite)
-    chosen.check(camera)
-    with interruptible(), ExitStack() as stack:
+    chosen.check(camera, styles)
+    with interruptible(), told_of("rtstyle.live.http"), ExitStack() as stack:
         # Everything that can refuse does so before a net is loaded.
         sinks, beside = chosen.open(stack)
         capture = stack.enter_context(
@@ -170,9 +174,9 @@ def live(
         with stop_on_interrupt() as stop:
             report = run.run(stop, seconds=seconds)
         info = mixer.palette.info(0)
-    click.echo(f"backend: {info}")
+    echo(f"backend: {info}")
     for line in told(report):
-        click.echo(line)
+        echo(line)
     if beside is not None and beside.failure:
         ctx.exit(EXIT_FINISHED_WITH_LOSS)
 

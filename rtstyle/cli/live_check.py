@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-import click
-
+from rtstyle.cli.terminal import echo
 from rtstyle.errors import CameraLost, RtstyleError
 from rtstyle.live import MjpegServer, VirtualCamera, Window, open_virtual_camera
 from rtstyle.media import encoders, open_camera
@@ -36,9 +35,9 @@ def check_live(camera: str, *, size: Size | None, fps: float | None) -> int:
     ):
         good, words = _attempt(look)
         first, *more = words.split("; ")
-        click.echo(f"{'ok' if good else '--':<3} {name:<15} {first}")
+        echo(f"{'ok' if good else '--':<3} {name:<15} {first}")
         for line in more:
-            click.echo(f"{'':<19} {line}")
+            echo(f"{'':<19} {line}")
         if not good and name == "camera":
             code = EXIT_CAMERA
     return code

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import click
-
+from rtstyle.addresses import is_url
+from rtstyle.cli.apart import refuse_style
+from rtstyle.cli.terminal import echo
 from rtstyle.errors import CameraError, OutputNotWritable, UsageError
+from rtstyle.files import same_place
 from rtstyle.live import (
     Beside,
     LiveSink,
@@ -23,7 +25,7 @@ from rtstyle.live import (
     parse_place,
     record_to,
 )
-from rtstyle.media import EncodeOptions, check_address, check_output, is_url
+from rtstyle.media import EncodeOptions, check_address, check_output
 
 _NO_FILE = ("window", "virtualcam", "mjpeg", "none")
 _CRASH_PROOF = (".mkv",)
@@ -46,8 +48,8 @@ class Chosen:
         """Whether pictures are fetched from us, not sent."""
         return self.output == "mjpeg" or (is_url(self.output) and is_http(self.output))
 
-    def check(self, camera: str) -> None:
-        """Refuse what cannot be, before anything is opened."""
+    def check(self, camera: str, styles: Sequence[str] = ()) -> None:
+        """Refuse what cannot be, before anything is opened; ``styles`` are those to be loaded."""
         if self.is_served:
             parse_place(self.output, insecure=self.insecure)
         elif self.insecure:
@@ -56,10 +58,13 @@ class Chosen:
         targets += [] if self.record is None else [self.record]
         for target in targets:
             check_place(target, camera, overwrite=self.overwrite)
-        if self.record is not None and self.record == self.output:
+        files = [Path(target) for target in targets if not is_url(target)]
+        same = self.record == self.output or (len(files) == 2 and same_place(*files))
+        if self.record is not None and same:
             raise UsageError(
                 f"{self.record}: --record and --output name the same file; leave one out"
             )
+        refuse_style(files, styles)
         if self.bitrate is not None and not any(is_url(target) for target in targets):
             raise UsageError("--bitrate is for addresses that are sent to; leave it out")
         for target in targets:
@@ -115,8 +120,8 @@ def serve(place: Place) -> MjpegServer:
     """Serve pictures, and say where."""
     server = MjpegServer(place)
     where = ", with an address of this machine in its place" if place.is_everywhere else ""
-    click.echo(f"pictures are at {server.url}{where}")
-    click.echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
+    echo(f"pictures are at {server.url}{where}", secret=True)
+    echo("open it in OBS (Media or Browser source), VLC or a browser; Ctrl-C ends it")
     return server
 
 
@@ -131,5 +136,4 @@ def stand_in(reason: CameraError) -> MjpegServer:
 
 def warn(line: str) -> None:
     """Say it at once; a terminal that was closed must not end a show."""
-    with contextlib.suppress(OSError, ValueError):
-        click.echo(f"warning: {line}", err=True)
+    echo(f"warning: {line}", err=True)

@@ -6,19 +6,27 @@ one command misses breaks no other.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import sys
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from rtstyle import __version__
-from rtstyle.errors import EXIT_INTERRUPTED, RtstyleError
+from rtstyle.cli.terminal import (
+    LostOutputError,
+    ReaderGoneError,
+    echo,
+    echo_traceback,
+    guarded,
+    shown,
+)
+from rtstyle.errors import EXIT_INTERRUPTED, BackendOutOfMemory, RtstyleError
+from rtstyle.memory import caused_by_memory, check_start, out_of_memory
 
 EXIT_BROKEN_PIPE = 141
 """128 + SIGPIPE: what a shell reports for a program whose reader went away."""
@@ -98,6 +106,8 @@ class RtstyleGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
+        if cmd_name != "doctor":
+            check_start()
         module, _, attribute = entry.place.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         # People add --debug at the end of the line that failed.
@@ -109,25 +119,61 @@ class RtstyleGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click has it
+        with guarded():
+            try:
+                return super().main(*args, **kwargs)
+            # Of the overview and the version; a command's are met below.
+            except ReaderGoneError:
+                sys.exit(EXIT_BROKEN_PIPE)
+            except LostOutputError as error:
+                echo(f"rtstyle: {error}", err=True)
+                sys.exit(error.exit_code)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401
+        with _fit_for_terminals():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
-            result = super().invoke(ctx)
+            with _fit_for_terminals():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except BrokenPipeError:
-            _mute_stdout()
+        except ReaderGoneError:
             ctx.exit(EXIT_BROKEN_PIPE)
         except KeyboardInterrupt as error:
             _fail(ctx, error, str(error) or "interrupted", EXIT_INTERRUPTED)
         except RtstyleError as error:
-            _fail(ctx, error, str(error), error.exit_code)
+            told = _told_of_memory(error)
+            _fail(ctx, error, str(told), told.exit_code)
         except ModuleNotFoundError as error:
             _fail(ctx, error, _missing_module(error), 6)
         except Exception as error:
+            if caused_by_memory(error):
+                lack = out_of_memory(f"while rtstyle {ctx.invoked_subcommand or ''} ran")
+                _fail(ctx, error, str(lack), lack.exit_code)
             message = f"unexpected {type(error).__name__}: {error}; run again with --debug"
             _fail(ctx, error, message, 1)
         return result
+
+
+@contextmanager
+def _fit_for_terminals() -> Iterator[None]:
+    """Click's own complaints repeat what was typed."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = shown(error.message, lines=True)  # type: ignore[misc]
+        raise
+
+
+def _told_of_memory(error: RtstyleError) -> RtstyleError:
+    """What to say: that memory ran out, where a file or a codec was blamed for it."""
+    if isinstance(error, BackendOutOfMemory) or not caused_by_memory(error):
+        return error
+    return out_of_memory(f"({error})")
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:
@@ -139,19 +185,9 @@ def _missing_module(error: ModuleNotFoundError) -> str:
 
 def _fail(ctx: click.Context, error: BaseException, message: str, code: int) -> NoReturn:
     if _debug_wanted(ctx):
-        traceback.print_exception(error)
-    line = " ".join(message.splitlines())
-    with contextlib.suppress(BrokenPipeError):
-        click.echo(f"rtstyle: {line}", err=True)
+        echo_traceback(error)
+    echo(f"rtstyle: {' '.join(message.splitlines())}", err=True)
     ctx.exit(code)
-
-
-def _mute_stdout() -> None:
-    """Let the interpreter's last flush go nowhere instead of failing once more."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 @click.group(

@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 import click
 
 from rtstyle.backends import BACKENDS, PRECISIONS
+from rtstyle.cli.numbers import Number
 from rtstyle.errors import UsageError
 from rtstyle.media import CODEC_NAMES, DEINTERLACE, ENCODER_KINDS, HDR_MODES, BitDepth
 from rtstyle.styles import bundled_styles
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+_TIME = re.compile(r"(?:(?:(\d{1,5}):)?(\d{1,7}):)?(\d{1,8}(?:\.\d{1,12})?)", re.ASCII)
+"""Up to years; longer numbers are a slip of the hand, and no film's clock holds them."""
 _RATE = re.compile(r"\d{1,6}(?:\.\d{1,9}|/0*[1-9]\d{0,5})?")
 
 
@@ -69,7 +71,7 @@ def style_options(command: F) -> F:
         ),
         click.option(
             "--strength",
-            type=click.FloatRange(0.0, 1.0),
+            type=Number(0.0, 1.0),
             default=1.0,
             show_default=True,
             help="How much of the style: 0 is the source, 1 the full style.",

@@ -8,12 +8,11 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import click
-
 from rtstyle.cli.choice import Choice, say_backend
 from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.progress import span
 from rtstyle.cli.sheet import Cell, draw_sheet
+from rtstyle.cli.terminal import echo, redraw
 from rtstyle.files import short_name
 from rtstyle.media import check_image_output, is_sequence, write_image
 from rtstyle.pipeline import Estimate, Preview, preview_video
@@ -82,10 +81,10 @@ def run_preview(
     ]
     write_image(sheet, draw_sheet(cells), overwrite=overwrite)
     for note in found.notes:
-        click.echo(f"note: {note}")
-    click.echo(f"preview: {len(cells)} pictures -> {sheet}")
+        echo(f"note: {note}")
+    echo(f"preview: {len(cells)} pictures -> {sheet}")
     for line in estimate_lines(found.estimate, settings):
-        click.echo(line)
+        echo(line)
 
 
 def estimate_lines(estimate: Estimate, settings: str) -> tuple[str, str]:
@@ -119,6 +118,6 @@ def _counter(count: int) -> Callable[[int], None]:
     def show(done: int) -> None:
         if sys.stderr.isatty():
             end = "\n" if done == count else ""
-            click.echo(f"\rpicture {done} of {count}{end}", err=True, nl=False)
+            redraw(f"picture {done} of {count}", sys.stderr, end=end)
 
     return show

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
-import click
-
+from rtstyle.cli.terminal import log, redraw
 from rtstyle.pipeline import Job, Progress
 
 _REDRAW_SECONDS = 0.1
@@ -50,9 +49,7 @@ class ProgressDisplay:
         if self._terminal:
             self._draw(progress)
         else:
-            click.echo(
-                f"rtstyle: {self._label}{self._doing}{log_line(progress)}", file=self._stream
-            )
+            log(f"rtstyle: {self._label}{self._doing}{log_line(progress)}", self._stream)
 
     def checking(self, progress: Progress) -> None:
         """Show how far what was made is checked."""
@@ -74,15 +71,14 @@ class ProgressDisplay:
 
     def _end_line(self) -> None:
         if self._drawn and self._last is not None:
-            self._draw(self._last)
-            click.echo(file=self._stream)
+            self._draw(self._last, end="\n")
             self._drawn = False
 
-    def _draw(self, progress: Progress) -> None:
+    def _draw(self, progress: Progress, *, end: str = "") -> None:
         columns = self._columns or shutil.get_terminal_size().columns
         # One column stays free: some terminals wrap on the last one.
         line = f"{self._label}{self._doing}{bar_line(progress)}"[: columns - 1]
-        click.echo(f"\r{line:<{columns - 1}}", file=self._stream, nl=False)
+        redraw(f"{line:<{columns - 1}}", self._stream, end=end)
         self._drawn = True
 
 
@@ -120,10 +116,10 @@ class BatchDisplay:
         if self._terminal:
             columns = self._columns or shutil.get_terminal_size().columns
             line = self.line()[: columns - 1]
-            click.echo(f"\r{line:<{columns - 1}}", file=self._stream, nl=False)
+            redraw(f"{line:<{columns - 1}}", self._stream)
             self._drawn = columns - 1
         else:
-            click.echo(f"rtstyle: {self.line()}", file=self._stream)
+            log(f"rtstyle: {self.line()}", self._stream)
 
     def ended(self, job: Job, *, frames: int = 0) -> None:
         """A film is in work no more, and has so many ``frames``."""
@@ -138,7 +134,7 @@ class BatchDisplay:
     def wipe(self) -> None:
         """Make the terminal's line free for something else."""
         if self._drawn:
-            click.echo(f"\r{'':<{self._drawn}}\r", file=self._stream, nl=False)
+            redraw(" " * self._drawn, self._stream, end="\r")
             self._drawn = 0
 
     def line(self) -> str:

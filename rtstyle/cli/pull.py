@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from rtstyle.cli.sample import sample_picture
+from rtstyle.cli.terminal import echo, echo_json, keep_going
 from rtstyle.errors import UsageError
+from rtstyle.styles import user_folder
 from rtstyle.styles.catalogue import CATALOGUE, CatalogueEntry, find_entry
-from rtstyle.styles.download import Fetched, fetch
+from rtstyle.styles.download import Fetched, download_folder, fetch
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -55,17 +56,21 @@ def pull(*, name: str | None, as_list: bool, as_json: bool, accepted: bool) -> N
     if name is None:
         _show_list(as_json)
         return
+    keep_going()
     entry = find_entry(name)
-    click.echo(f"{entry.title}: {entry.source}")
-    click.echo(f"licence: {entry.licence}")
+    # Nothing is fetched that could not be kept.
+    user_folder()
+    download_folder()
+    echo(f"{entry.title}: {entry.source}")
+    echo(f"licence: {entry.licence}")
     if entry.non_commercial and not accepted:
         _ask(entry)
     fetched = _fetch(entry)
     for note in fetched.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     how = "was there already" if fetched.cached else "fetched"
-    click.echo(f"{entry.file} {how}, its hash is right ({entry.bytes / 1e6:.1f} MB)")
-    click.echo(IMPORTER(fetched.file, entry))
+    echo(f"{entry.file} {how}, its hash is right ({entry.bytes / 1e6:.1f} MB)")
+    echo(IMPORTER(fetched.file, entry))
 
 
 def _show_list(as_json: bool) -> None:
@@ -83,12 +88,12 @@ def _show_list(as_json: bool) -> None:
             }
             for entry in CATALOGUE
         ]
-        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+        echo_json(plain)
         return
     name = max(len(entry.name) for entry in CATALOGUE)
-    click.echo(f"{'NAME'.ljust(name)}  SIZE    LICENCE")
+    echo(f"{'NAME'.ljust(name)}  SIZE    LICENCE")
     for entry in CATALOGUE:
-        click.echo(f"{entry.name.ljust(name)}  {entry.bytes / 1e6:.1f} MB  {entry.licence}")
+        echo(f"{entry.name.ljust(name)}  {entry.bytes / 1e6:.1f} MB  {entry.licence}")
 
 
 def _ask(entry: CatalogueEntry) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from rtstyle.cli.canvas import Rgb
+from rtstyle.texts import printable
 from rtstyle.types import Pixels
 
 _PAPER: Rgb = (250, 249, 246)
@@ -102,7 +103,7 @@ def _write(
     weight: int,
 ) -> None:
     """One line of text, capitals ``size`` pixels high, less where it would not fit ``room``."""
-    words, scale = _fitted(words, size / _FONT_UNIT, room, weight)
+    words, scale = _fitted(printable(words), size / _FONT_UNIT, room, weight)
     place = (round(left), round(baseline))
     cv2.putText(sheet, words, place, _FONT, scale, colour, weight, cv2.LINE_AA)
 

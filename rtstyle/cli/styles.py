@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from rtstyle.cli.apart import is_address, refuse_addresses, refuse_style
 from rtstyle.cli.calibrate import calibrate
 from rtstyle.cli.pull import pull
 from rtstyle.cli.sample import sample_picture
 from rtstyle.cli.sheet import Cell, draw_sheet
-from rtstyle.errors import UsageError
+from rtstyle.cli.terminal import echo, echo_json, keep_going
+from rtstyle.errors import UnknownStyle, UsageError
 from rtstyle.media import check_image_output, read_image, write_image
 from rtstyle.pipeline import open_stylizer
 from rtstyle.styles import StyleSpec, bundled_styles, find_style, remove, user_styles
@@ -22,6 +23,7 @@ from rtstyle.types import Pixels
 
 _MEASURED = {
     "gmac_640x360": ("cost at 640x360", "{:.1f} G multiply-accumulates a frame"),
+    "numbers_a_pixel": ("memory", "{:.0f} numbers a pixel at once, of 4 bytes in float32"),
     "max_difference_fp32": ("float32 against its source", "{:.2g} of 255 at most"),
     "psnr_bf16_db": ("bf16 against float32", "{:.1f} dB"),
     "psnr_fp16_db": ("fp16 against float32", "{:.1f} dB"),
@@ -56,17 +58,17 @@ def list_styles(*, as_json: bool) -> None:
     imported = user_styles()
     specs = (*bundled_styles(), *imported.specs)
     for line in imported.broken:
-        click.echo(f"note: {line}", err=True)
+        echo(f"note: {line}", err=True)
     if as_json:
-        click.echo(json.dumps([_plain(spec) for spec in specs], indent=2, ensure_ascii=False))
+        echo_json([_plain(spec) for spec in specs])
         return
     if not specs:
-        click.echo("no style is bundled here; use --style FILE.onnx or PACKDIR")
+        echo("no style is bundled here; use --style FILE.onnx or PACKDIR")
         return
     header = ("NAME", "TITLE", "SIZE", "LICENCE", "GMAC AT 640x360")
     rows = [(spec.name, spec.title, _megabytes(spec), spec.licence, _gmac(spec)) for spec in specs]
     for line in table([header, *rows]):
-        click.echo(line)
+        echo(line)
 
 
 @styles.command(short_help="One style in full.")
@@ -76,11 +78,11 @@ def show(*, name: str, as_json: bool) -> None:
     """Everything there is to know of the style NAME (or a pack folder, or an ONNX file)."""
     spec = find_style(name)
     if as_json:
-        click.echo(json.dumps(_plain(spec), indent=2, ensure_ascii=False))
+        echo_json(_plain(spec))
         return
-    click.echo(f"{spec.title} ({spec.name})")
+    echo(f"{spec.title} ({spec.name})")
     for key, value in card(spec):
-        click.echo(f"  {key + ':':<26} {value}")
+        echo(f"  {key + ':':<26} {value}")
 
 
 @styles.command("import", short_help="Make a style net of others a style here.")
@@ -126,6 +128,9 @@ def import_(
     by showing it one, where you do not say so; one made for a single size is freed of it where that
     can be done.
     """
+    keep_going()
+    if is_address(file):
+        raise UnknownStyle(f"{file}: is an address; fetch the file first, and name that")
     from rtstyle.importers import Hints, import_style
 
     found = import_style(
@@ -137,19 +142,20 @@ def import_(
         align_corners=align_corners,
         overwrite=overwrite,
     )
-    click.echo(f"{file.name}: {found.kind}")
+    echo(f"{file.name}: {found.kind}")
     for note in found.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     for key, value in card(found.spec):
-        click.echo(f"  {key + ':':<26} {value}")
-    click.echo(f"use it: rtstyle video in.mp4 -o out.mp4 --style {found.spec.name}")
+        echo(f"  {key + ':':<26} {value}")
+    echo(f"use it: rtstyle video in.mp4 -o out.mp4 --style {found.spec.name}")
 
 
 @styles.command("remove", short_help="Delete an imported style.")
 @click.argument("name")
 def remove_style(*, name: str) -> None:
     """Delete the imported style NAME; bundled ones stay."""
-    click.echo(f"removed {remove(name)}")
+    keep_going()
+    echo(f"removed {remove(name)}")
 
 
 @styles.command(short_help="Draw every style on one picture.")
@@ -186,7 +192,10 @@ def sheet(
     overwrite: bool,
 ) -> None:
     """Draw the source and every style on it, with their names, into one picture."""
+    keep_going()
+    refuse_addresses(output)
     check_image_output(output, source=picture, overwrite=overwrite)
+    refuse_style([output], names)
     specs = [find_style(name) for name in names] or list(bundled_styles())
     if not specs:
         raise UsageError("no style is bundled here; name one with --style FILE.onnx or PACKDIR")
@@ -194,7 +203,7 @@ def sheet(
     cells = [Cell("Source", picture.name if picture else "drawn by rtstyle", source)]
     cells += stylized_cells(specs, source)
     write_image(output, draw_sheet(cells, columns=columns), overwrite=overwrite)
-    click.echo(f"{len(specs)} styles -> {output}")
+    echo(f"{len(specs)} styles -> {output}")
 
 
 def stylized_cells(specs: Sequence[StyleSpec], source: Pixels) -> Iterator[Cell]:

@@ -7,11 +7,14 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.numbers import Number
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.cli.train_anime import animegan, distil, smooth_edges
 from rtstyle.cli.training import (
     FILE,
     FOLDER,
     card_options,
+    check_apart,
     compile_option,
     finish,
     machine_options,
@@ -25,6 +28,7 @@ from rtstyle.cli.training import (
 @click.group()
 def train() -> None:
     """Train a style of your own: from a painting, anime pictures, or another net."""
+    keep_going()
 
 
 _required = options(
@@ -64,32 +68,32 @@ _net = options(
         show_default=True,
         help="Short side the painting is scaled to; larger paints with smaller strokes.",
     ),
-    click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate."),
+    click.option("--rate", type=Number(), default=1e-3, show_default=True, help="Learning rate."),
     click.option(
         "--initial",
         type=click.Path(exists=True, path_type=Path),
         help="Start from this checkpoint; a narrower one is widened.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
 )
 _weights = options(
     click.option(
         "--content-weight",
-        type=float,
+        type=Number(),
         default=1.0,
         show_default=True,
         help="More keeps faces and text clearer.",
     ),
     click.option(
         "--style-weight",
-        type=float,
+        type=Number(),
         default=1.0,
         show_default=True,
         help="More paints more boldly.",
     ),
     click.option(
         "--variation-weight",
-        type=float,
+        type=Number(),
         default=2.0,
         show_default=True,
         help="More leaves flat areas calmer.",
@@ -122,6 +126,10 @@ def johnson(
     **options: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Train a Johnson net by perceptual loss; ends with OUTPUT/pack, a style ready to run."""
+    check_apart(
+        options["output"],
+        *(options[key] for key in ("style_image", "photos", "features", "initial")),
+    )
     from rtstyle.train import JohnsonTrainer, JohnsonTraining, resolve_device, resolve_precision
 
     options["device"] = resolve_device(options["device"])
@@ -130,7 +138,7 @@ def johnson(
     settings = JohnsonTraining(content_layers=layers, **options)
     name = name or name_from(settings.style_image)
     trainer = JohnsonTrainer(settings)
-    click.echo(
+    echo(
         f"training width {settings.width} on {len(trainer.photos.train)} photos "
         f"in {settings.precision} on {settings.device}"
         + (f", resuming at iteration {trainer.iteration}" if trainer.iteration else "")

@@ -8,9 +8,13 @@ from typing import Any
 
 import click
 
+from rtstyle.cli.apart import check_folder
+from rtstyle.cli.numbers import Number
+from rtstyle.cli.terminal import echo
 from rtstyle.cli.training import (
     FOLDER,
     card_options,
+    check_apart,
     compile_option,
     finish,
     machine_options,
@@ -61,7 +65,7 @@ _net = options(
         help="Inverted residual blocks.",
     ),
     click.option("--initial", type=_PATH, help="Start from this checkpoint of the same shape."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
 )
 _teaching = options(
     click.option(
@@ -73,7 +77,7 @@ _teaching = options(
     ),
     click.option(
         "--lines",
-        type=click.FloatRange(0),
+        type=Number(0),
         default=1.25,
         show_default=True,
         help="With the photo's tone: how strongly to draw the teacher's fine detail.",
@@ -89,21 +93,29 @@ _teaching = options(
 
 _grading = options(
     click.option(
-        "--saturation", type=float, default=1.0, show_default=True, help="Of the colours to learn."
+        "--saturation",
+        type=Number(),
+        default=1.0,
+        show_default=True,
+        help="Of the colours to learn.",
     ),
     click.option(
-        "--contrast", type=float, default=0.0, show_default=True, help="Added in the middle greys."
+        "--contrast",
+        type=Number(),
+        default=0.0,
+        show_default=True,
+        help="Added in the middle greys.",
     ),
     click.option(
         "--shadows",
-        type=(float, float, float),
+        type=(Number(), Number(), Number()),
         default=(0.0, 0.0, 0.0),
         metavar="R G B",
         help="Added to what is dark, of 1.",
     ),
     click.option(
         "--lights",
-        type=(float, float, float),
+        type=(Number(), Number(), Number()),
         default=(0.0, 0.0, 0.0),
         metavar="R G B",
         help="Added to what is light, of 1.",
@@ -116,7 +128,7 @@ def _weights(**defaults: float) -> Callable[..., Any]:
     """One option for each weight: ``content=1.5`` becomes --content-weight."""
     return options(
         *(
-            click.option(f"--{name}-weight", type=float, default=default, show_default=True)
+            click.option(f"--{name}-weight", type=Number(), default=default, show_default=True)
             for name, default in defaults.items()
         )
     )
@@ -153,7 +165,7 @@ def _weights(**defaults: float) -> Callable[..., Any]:
     show_default=True,
     help="Side of the squares cut from them; 0 for whole pictures.",
 )
-@click.option("--rate", type=float, default=1e-2, show_default=True, help="Learning rate.")
+@click.option("--rate", type=Number(), default=1e-2, show_default=True, help="Learning rate.")
 @_teaching
 @_grading
 @_weights(pixels=1.0, detail=2.0, features=0.2)
@@ -168,6 +180,9 @@ def distil(
     **given: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Teach a generator another net's pictures; ends with OUTPUT/pack, a style ready to run."""
+    check_apart(
+        given["output"], *(given[key] for key in ("teacher", "photos", "features", "initial"))
+    )
     from rtstyle.train import (
         DistilTrainer,
         DistilTraining,
@@ -218,9 +233,9 @@ def distil(
 @click.option("--iterations", type=click.IntRange(1), default=10000, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--size", type=int, default=256, show_default=True, help="Side of the crops.")
-@click.option("--rate", type=float, default=2e-5, show_default=True, help="Learning rate.")
-@click.option("--pretraining-rate", type=float, default=2e-4, show_default=True)
-@click.option("--discriminator-rate", type=float, default=4e-5, show_default=True)
+@click.option("--rate", type=Number(), default=2e-5, show_default=True, help="Learning rate.")
+@click.option("--pretraining-rate", type=Number(), default=2e-4, show_default=True)
+@click.option("--discriminator-rate", type=Number(), default=4e-5, show_default=True)
 @click.option("--discriminator-width", type=click.IntRange(2), default=64, show_default=True)
 @_weights(adversarial=300.0, content=1.5, style=3.0, colour=10.0, variation=2.0)
 @_teaching
@@ -236,6 +251,10 @@ def animegan(
     **given: Any,  # noqa: ANN401 - click gives them by name
 ) -> None:
     """Train AnimeGANv2 on photos and anime; ends with OUTPUT/pack, a style ready to run."""
+    check_apart(
+        given["output"],
+        *(given[key] for key in ("anime", "teacher", "photos", "features", "initial")),
+    )
     from rtstyle.train import (
         AnimeTrainer,
         AnimeTraining,
@@ -261,7 +280,7 @@ def animegan(
 
 
 def _announce(width: int, photos: int, given: dict[str, Any], iteration: int) -> None:
-    click.echo(
+    echo(
         f"training width {width} on {photos} photos in {given['precision']} on {given['device']}"
         + (f", resuming at iteration {iteration}" if iteration else "")
     )
@@ -275,6 +294,7 @@ def smooth_edges(pictures: Path, output: Path) -> None:
 
     Training does this by itself; the folder is for looking, or for other tools.
     """
+    check_folder(output)
     from rtstyle.train import smooth_folder
 
-    click.echo(f"{smooth_folder(pictures, output)} pictures with smooth edges in {output}")
+    echo(f"{smooth_folder(pictures, output)} pictures with smooth edges in {output}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtstyle.cli.apart import PACK_FILES, check_folder, refuse_reads
 from rtstyle.cli.calibrate import calibrate_exported
 from rtstyle.cli.export import echo_pack
+from rtstyle.cli.terminal import echo
 from rtstyle.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +70,22 @@ card_options = options(
 )
 
 
+_WRITTEN = (
+    "checkpoint.safetensors",
+    "resume.pt",
+    "losses.csv",
+    "losses.png",
+    *(f"pack/{name}" for name in PACK_FILES),
+)
+
+
+def check_apart(output: Path, *reads: Path | None) -> None:
+    """Refuse a folder in which a run would replace what it learns from; raises OutputExists."""
+    check_folder(output)
+    samples = [path.name for path in output.glob("samples-*.png")] if os.path.isdir(output) else []
+    refuse_reads(output, (".", *_WRITTEN, *samples), reads)
+
+
 def show(trainer: Trainer) -> None:
     """Train to the end: a bar on a terminal, a line now and then elsewhere."""
     left = trainer.length - trainer.iteration
@@ -83,7 +102,7 @@ def show(trainer: Trainer) -> None:
             losses = "  ".join(f"{k} {v:.3f}" for k, v in progress.losses.items())
             bar.update(1, losses)
             if not terminal and progress.iteration % _LOG_EVERY == 0:
-                click.echo(
+                echo(
                     f"{progress.iteration}/{progress.iterations}  {losses}  "
                     f"{progress.eta_seconds / 60:.0f} min left"
                 )
@@ -94,12 +113,12 @@ def finish(
 ) -> None:
     """Turn the checkpoint in ``output`` into ``output``/pack and say how to use it."""
     from rtstyle.export import PackCard
-    from rtstyle.train import checkpoint_pack
+    from rtstyle.train import PACK, checkpoint_pack
 
     title = title or name.replace("-", " ").title()
     # The family is the net's to say.
     card = PackCard(name=name, title=title, family="", licence=licence, source=source)
-    spec, parity = checkpoint_pack(output, output / "pack", card, photos=photos, overwrite=True)
+    spec, parity = checkpoint_pack(output, output / PACK, card, photos=photos, overwrite=True)
     calibrate_exported(spec, photos)
     echo_pack(spec, parity)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 import click
 
+from rtstyle.cli.apart import refuse_played
 from rtstyle.cli.options import parse_time
 from rtstyle.cli.progress import ProgressDisplay
+from rtstyle.cli.terminal import echo, echo_json, keep_going
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS
 from rtstyle.media import verify_video
 from rtstyle.pipeline.stats import ProgressMeter
@@ -66,6 +67,7 @@ def verify(
     as_json: bool,
 ) -> None:
     """Prove from the files alone what of the video INPUT is in its conversion OUTPUT."""
+    refuse_played(source, output)
     allowed = [name.strip() for names in allow for name in names.split(",")]
     with ProgressDisplay(sys.stderr, label="checking") as display:
         meter: ProgressMeter | None = None
@@ -76,35 +78,34 @@ def verify(
             display(meter.at(frames))
 
         fidelity = verify_video(source, output, start=start, end=end, allow=allowed, progress=show)
-    if as_json:
-        click.echo(json.dumps(_plain(fidelity), indent=2, ensure_ascii=False))
-    else:
-        _print_table(fidelity)
-    if not fidelity.kept:
-        ctx.exit(EXIT_FINISHED_WITH_LOSS)
+    try:
+        if as_json:
+            echo_json(_plain(fidelity))
+        else:
+            # Who wants no more than the verdict has it in the exit code.
+            keep_going()
+            _print_table(fidelity)
+    finally:
+        if not fidelity.kept:
+            ctx.exit(EXIT_FINISHED_WITH_LOSS)
 
 
 def _print_table(fidelity: Fidelity) -> None:
     width = max(len(check.name) for check in fidelity.checks)
     for check in fidelity.checks:
-        click.echo(f"{_verdict(check):<4}  {check.name:<{width}}  {_one_line(check.detail)}")
+        echo(f"{_verdict(check):<4}  {check.name:<{width}}  {check.detail}")
     if fidelity.kept:
         left = sum(not check.kept for check in fidelity.checks)
         apart = "" if not left else ", less what is marked 'left'"
-        click.echo(f"all that should be kept is kept{apart}")
+        echo(f"all that should be kept is kept{apart}")
     else:
-        click.echo(f"lost: {', '.join(check.name for check in fidelity.lost)}")
+        echo(f"lost: {', '.join(check.name for check in fidelity.lost)}")
 
 
 def _verdict(check: Check) -> str:
     if check.kept:
         return "kept"
     return "LOST" if check.required else "left"
-
-
-def _one_line(text: str) -> str:
-    """Text from a file's tags, which may hold anything, without what moves a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _plain(fidelity: Fidelity) -> dict[str, object]:

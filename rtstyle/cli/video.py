@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from rtstyle.cli.apart import read_of, refuse_addresses, refuse_played, refuse_style
 from rtstyle.cli.batch import Batch
 from rtstyle.cli.choice import Choice, say_backend
 from rtstyle.cli.interrupt import interruptible
@@ -26,8 +27,10 @@ from rtstyle.cli.options import (
 from rtstyle.cli.preview import show_preview
 from rtstyle.cli.progress import ProgressDisplay
 from rtstyle.cli.report import check_report, write_report
+from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.cli.together import check_pictures, check_together, means_folder
 from rtstyle.errors import EXIT_FINISHED_WITH_LOSS, UsageError
+from rtstyle.files import same_place
 from rtstyle.pipeline import (
     CONTAINERS,
     checked_range,
@@ -35,7 +38,7 @@ from rtstyle.pipeline import (
     plan_batch,
     stylize_video,
 )
-from rtstyle.styles import find_style
+from rtstyle.styles import find_style, style_files
 from rtstyle.types import RunReport
 
 _EPILOG = """\b
@@ -174,6 +177,9 @@ def video(
     report_file: Path | None,
 ) -> None:
     """Stylize the films INPUT and write them, with their sound, to OUTPUT."""
+    keep_going()
+    refuse_played(*sources)
+    refuse_addresses(output, report_file)
     if output is None and preview_count is None:
         raise click.UsageError("Missing option '-o' / '--output'.", ctx)
     check_pictures(sources, output, preview=preview_count is not None, fps=fps is not None)
@@ -210,6 +216,7 @@ def video(
     )
     if preview_count is not None:
         target = None if output is None else Path(output)
+        refuse_style([target] if target else [], [choice.style])
         show_preview(choice, sources[0], target, preview_count, container, overwrite, fps)
         return
     assert output is not None
@@ -239,7 +246,9 @@ def _one(
     fps: Fraction | None,
 ) -> int:
     if report_file is not None:
-        check_report(report_file, others=(source, output), overwrite=overwrite)
+        reads = (*read_of(source), *style_files(choice.style))
+        check_report(report_file, others=reads, outputs=(output,), overwrite=overwrite)
+    refuse_style([output], [choice.style])
     with interruptible(), ProgressDisplay(sys.stderr) as display:
         report = stylize_video(
             source,
@@ -259,7 +268,7 @@ def _one(
             on_backend=say_backend,
         )
     if report_file is not None:
-        write_report(report, report_file)
+        write_report(report, report_file, overwrite=overwrite)
     _say_result(report)
     return EXIT_FINISHED_WITH_LOSS if report.finished_with_loss else 0
 
@@ -282,15 +291,20 @@ def _many(
         container=container,
         overwrite=overwrite,
         skip_existing=skip_existing,
+        reads=style_files(choice.style),
     )
+    if report_file is not None:
+        jobs = (*plan.skipped, *plan.jobs)
+        reads = (*(job.source for job in jobs), *style_files(choice.style))
+        targets = [job.target for job in jobs]
+        # The one folder that may be made for it is the batch's own.
+        made = folder if same_place(report_file.parent, folder) else None
+        check_report(report_file, others=reads, outputs=targets, overwrite=overwrite, made=made)
     # A style that is none must not leave a folder behind.
     find_style(choice.style)
     plan.make_folder()
-    if report_file is not None:
-        files = (path for job in (*plan.skipped, *plan.jobs) for path in (job.source, job.target))
-        check_report(report_file, others=tuple(files), overwrite=overwrite)
     for note in plan.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     batch = Batch(plan)
     with interruptible():
         try:
@@ -301,7 +315,7 @@ def _many(
             raise
         finally:
             if report_file is not None:
-                batch.write_report(report_file)
+                batch.write_report(report_file, overwrite=overwrite)
     batch.say_result()
     return batch.exit_code
 
@@ -333,8 +347,8 @@ def _run(choice: Choice, batch: Batch, overwrite: bool) -> None:
 
 def _say_result(report: RunReport) -> None:
     for note in report.notes:
-        click.echo(f"note: {note}")
-    click.echo(
+        echo(f"note: {note}")
+    echo(
         f"done: {report.frames_out} frames in {report.seconds:.1f} s "
         f"({report.fps:.1f} fps) -> {report.output}"
     )

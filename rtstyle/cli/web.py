@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from rtstyle.backends import BACKENDS
+from rtstyle.cli.terminal import echo, keep_going
+from rtstyle.cli.trouble import told_of
 from rtstyle.errors import UsageError
 from rtstyle.types import DEFAULT_LIMITS
-from rtstyle.web.server import Address, Settings, check, run
+from rtstyle.web.server import LOG, Address, Settings, check, run
 
 TOKEN_VARIABLE = "RTSTYLE_WEB_TOKEN"
 
@@ -22,8 +24,8 @@ Examples:
   rtstyle web --open --port 8000
   rtstyle web --host 192.168.1.5 --tls-cert cert.pem --tls-key key.pem
 
-It listens on this machine alone. With another --host every request needs the token that stands in
-the printed address; it is made anew each time, or taken from the variable RTSTYLE_WEB_TOKEN.
+It listens on this machine alone, and only who has the printed address gets in, since a machine may
+have other users: the token in it is made anew each time, or taken from RTSTYLE_WEB_TOKEN.
 Uploads and results lie in a private folder that is deleted when the server ends: download what you
 want to keep.
 """
@@ -99,6 +101,7 @@ def web(
     open_page: bool,
 ) -> None:
     """Serve a page for the browser: live camera, films and pictures."""
+    keep_going()
     settings = Settings(
         host=host,
         port=port,
@@ -116,16 +119,17 @@ def web(
     if not host:
         raise UsageError("--host is empty; leave it out to listen on this machine alone")
     if not settings.is_local:
-        click.echo(
+        echo(
             f"warning: {host} is open to other machines; whoever has the address below may use "
             "this server and see what others uploaded",
             err=True,
         )
 
     def ready(address: Address) -> None:
-        click.echo(f"rtstyle is at {address.url}")
-        click.echo("Ctrl-C ends it")
+        echo(f"rtstyle is at {address.url}", secret=True)
+        echo("Ctrl-C ends it")
         if open_page:
-            webbrowser.open(address.url)
+            webbrowser.open(address.opening)
 
-    run(settings, ready)
+    with told_of(LOG):
+        run(settings, ready)

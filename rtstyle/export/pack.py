@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 from torch import nn
 
 from rtstyle.errors import ModelError
@@ -13,6 +14,7 @@ from rtstyle.export.graph import multiply_accumulates, to_onnx
 from rtstyle.export.parity import Parity, check_parity
 from rtstyle.runtimes import import_onnxruntime
 from rtstyle.styles import SizeRule, StyleSpec, write_pack
+from rtstyle.styles.footprint import KEY, numbers_a_pixel
 from rtstyle.types import Pixels
 
 
@@ -52,6 +54,9 @@ def export_pack(
         "psnr_fp16_db": round(parity.psnr_fp16_db, 1),
         "gmac_640x360": round(multiply_accumulates(net, 360, 640) / 1e9, 1),
     }
+    held = numbers_a_pixel(onnx.load_from_string(model), rule)
+    if held is not None:
+        measured[KEY] = held
     spec = write_pack(
         output,
         model=model,

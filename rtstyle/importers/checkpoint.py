@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,9 +18,12 @@ from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.nets.cartoongan import CartoonGenerator, rgb_kernels
 from rtstyle.nets.foreign import SIZE_MINIMUM, SIZE_MULTIPLE, LengstromNet, TransformerNet
 from rtstyle.styles import SizeRule
+from rtstyle.styles.spec import MAX_MODEL_BYTES
 from rtstyle.types import Pixels
 
 _RULE = SizeRule(SIZE_MINIMUM, SIZE_MULTIPLE)
+_MOST_FOLDED = 8
+"""Parameters for each byte of a file, at most; real weights hardly get smaller by packing."""
 
 
 class _Ranged(nn.Module):
@@ -42,59 +46,129 @@ class _Kind:
     family: str
     mark: str
     """The tensor that no other kind has."""
-    build: Callable[[Mapping[str, Tensor]], nn.Module]
+    arrange: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    """The tensors under the names and in the layout of the net, nothing copied."""
+    width: Callable[[Mapping[str, Tensor]], int]
+    """Of the net, read from the shapes of what was arranged."""
+    net: Callable[[int], nn.Module]
+    """The net of a width."""
     scale: float
     offset: float
     """From [0, 1] to the net's values, of input and output."""
+    last: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
+    """What is still done with tensors whose shapes are right."""
 
 
-def _transformer(state: Mapping[str, Tensor]) -> nn.Module:
+def _transformer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # Before PyTorch 0.4 instance norm stored running statistics, which it never used.
-    kept = {k: v for k, v in state.items() if not re.search(r"\.(running_|num_batches)", k)}
-    net = TransformerNet(kept["conv1.conv2d.weight"].shape[0])
-    net.load_state_dict(kept)
-    return net
+    return {k: v for k, v in state.items() if not re.search(r"\.(running_|num_batches)", k)}
 
 
-def _lengstrom(state: Mapping[str, Tensor]) -> nn.Module:
+def _lengstrom(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     def number(key: str) -> int:
         found = re.search(r"(\d+)$", key)
         return int(found[1]) if found else 0
 
     values = [state[key] for key in sorted(state, key=number)]
-    net = LengstromNet(values[0].shape[-1])
-    turned = [v.permute(3, 2, 0, 1).contiguous() if v.ndim == 4 else v for v in values]
-    net.load_state_dict(dict(zip(net.state_dict(), turned, strict=True)))
-    return net
+    turned = [v.permute(3, 2, 0, 1) if v.ndim == 4 else v for v in values]
+    with torch.device("meta"):
+        names = list(LengstromNet(1).state_dict())
+    return dict(zip(names, turned, strict=True))
 
 
-def _cartoongan(state: Mapping[str, Tensor]) -> nn.Module:
-    net = CartoonGenerator(state["conv01_1.weight"].shape[0])
-    net.load_state_dict(rgb_kernels(state))
-    return net
-
-
-def _animegan(state: Mapping[str, Tensor], *, align_corners: bool = True) -> nn.Module:
-    # True is the default of the port's own net, and so what torch.hub's weights are run with.
-    net = AnimeGenerator(state["block_a.0.1.weight"].shape[0], align_corners=align_corners)
-    net.load_state_dict(state)
-    return net
+def _outputs(key: str) -> Callable[[Mapping[str, Tensor]], int]:
+    return lambda state: int(state[key].shape[0])
 
 
 _KINDS = (
     _Kind(
-        "pytorch/examples TransformerNet", "johnson", "conv1.conv2d.weight", _transformer, 255, 0
+        "pytorch/examples TransformerNet",
+        "johnson",
+        "conv1.conv2d.weight",
+        _transformer,
+        _outputs("conv1.conv2d.weight"),
+        TransformerNet,
+        255,
+        0,
     ),
-    _Kind("lengstrom/fast-style-transfer", "johnson", "Variable_47", _lengstrom, 255, 0),
-    _Kind("CartoonGAN generator", "foreign", "conv01_1.weight", _cartoongan, 2, -1),
-    _Kind("AnimeGANv2 generator", "animegan", "block_a.0.1.weight", _animegan, 2, -1),
+    _Kind(
+        "lengstrom/fast-style-transfer",
+        "johnson",
+        "Variable_47",
+        _lengstrom,
+        _outputs("layers.0.weight"),
+        LengstromNet,
+        255,
+        0,
+    ),
+    _Kind(
+        "CartoonGAN generator",
+        "foreign",
+        "conv01_1.weight",
+        dict,
+        _outputs("conv01_1.weight"),
+        CartoonGenerator,
+        2,
+        -1,
+        rgb_kernels,
+    ),
+    _Kind(
+        "AnimeGANv2 generator",
+        "animegan",
+        "block_a.0.1.weight",
+        dict,
+        _outputs("block_a.0.1.weight"),
+        AnimeGenerator,
+        2,
+        -1,
+    ),
 )
 
 
+def _built(
+    kind: _Kind, state: Mapping[str, Tensor], net: Callable[[int], nn.Module], size: int
+) -> nn.Module:
+    """The net of ``state``, which is built only where each of its shapes is one of the net's.
+
+    Raises ValueError otherwise, or where it is larger than a style or than a file of ``size`` bytes
+    can hold.
+    """
+    arranged = kind.arrange(state)
+    width = kind.width(arranged)
+    with torch.device("meta"):
+        # Shapes alone: of a net of any width this takes no memory.
+        wanted = {key: tuple(value.shape) for key, value in net(width).state_dict().items()}
+    if missing := sorted(wanted.keys() ^ arranged.keys()):
+        there = "has" if missing[0] in arranged else "lacks"
+        raise ValueError(f"it {there} {missing[0][:60]!r}")
+    for key, shape in wanted.items():
+        if (found := tuple(arranged[key].shape)) != shape:
+            raise ValueError(f"{key} is of {_times(found)}, not of {_times(shape)}")
+    numbers = sum(math.prod(shape) for shape in wanted.values())
+    if 4 * numbers > MAX_MODEL_BYTES:
+        raise ValueError(
+            f"{numbers} parameters, which is more than the {MAX_MODEL_BYTES >> 20} MB of a style"
+        )
+    if numbers > _MOST_FOLDED * size:
+        raise ValueError(f"{numbers} parameters in a file of {size} bytes")
+    made = net(width)
+    made.load_state_dict(kind.last(arranged))
+    return made.float().eval()
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
 def from_checkpoint(
-    state: Mapping[str, Tensor], name: str, picture: Pixels, *, align_corners: bool | None = None
+    state: Mapping[str, Tensor],
+    name: str,
+    picture: Pixels,
+    *,
+    size: int,
+    align_corners: bool | None = None,
 ) -> Converted:
-    """The net of the weights ``state`` as a graph of bytes.
+    """The net of the weights ``state``, read from a file of ``size`` bytes, as a graph of bytes.
 
     ``picture`` is uint8 ``(H, W, 3)``, both sides multiples of 4, for parity; ``align_corners`` is
     of AnimeGANv2 alone, None for the port's own default. Raises ModelError where the weights are of
@@ -105,10 +179,11 @@ def from_checkpoint(
         raise _unknown(state, name)
     notes: tuple[str, ...] = ()
     shown = kind.name
-    build = kind.build
-    if build is _animegan:
+    module = kind.net
+    if module is AnimeGenerator:
         aligned = align_corners is not False
-        build = partial(_animegan, align_corners=aligned)
+        # True is the port's own default, and so what torch.hub's weights are run with.
+        module = partial(AnimeGenerator, align_corners=aligned)
         shown = f"{kind.name}, align_corners {aligned}"
         if align_corners is None:
             notes = (
@@ -118,7 +193,7 @@ def from_checkpoint(
     elif align_corners is not None:
         raise UsageError(f"--align-corners is for AnimeGANv2, and {name} is {kind.name}")
     try:
-        net = build(state).float().eval()
+        net = _built(kind, state, module, size)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
@@ -135,7 +210,7 @@ def from_checkpoint(
 
 def _unknown(state: Mapping[str, Tensor], name: str) -> ModelError:
     first = next(iter(state))
-    shape = "x".join(map(str, state[first].shape))
+    shape = _times(state[first].shape)
     known = ", ".join(kind.name for kind in _KINDS)
     return ModelError(
         f"{name} is refused: expected the weights of {known}; found {len(state)} tensors, the "

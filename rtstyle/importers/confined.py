@@ -1,17 +1,15 @@
-"""Foreign graphs run in a process of their own, which is ended when they take too long.
+"""Foreign files are read, built and run in a process of its own, ended when it takes too long.
 
-What a runtime does with a graph that nobody here made is not in our hands: it may take hours, fill
-the memory or crash. Arrays go to and fro as plain bytes, so nothing that the process says is ever
-unpickled.
+What a reader or a runtime does with a file that nobody here made is not in our hands: it may take
+hours, fill the memory or crash. Everything goes to and fro as plain bytes, so nothing that the
+process says is ever unpickled. What the process does is in ``rtstyle.importers.child``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -21,10 +19,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from rtstyle.errors import UnsafeModel
-from rtstyle.runtimes import import_onnxruntime
+from rtstyle.errors import ModelError, UnsafeModel, UsageError
+from rtstyle.importers.child import serve
 
 Array = npt.NDArray[Any]
+Built = Callable[[], bytes]
+"""Gives the pieces of an answer one after the other."""
 
 RUN_SECONDS = 30.0
 """For a picture of up to 256x256, and in proportion for larger ones."""
@@ -32,10 +32,14 @@ OPEN_SECONDS = 60.0
 """For the runtime to take the graph in."""
 TOTAL_SECONDS = 300.0
 """For everything that is run to look at one file."""
+BUILD_SECONDS = 240.0
+"""For a file to be read and its net to be built."""
 _START_SECONDS = 120.0
 _RUN_PIXELS = 256 * 256
-_MOST_MEMORY = 8 * 2**30
+_MOST_ANSWER = 2**31 - 1
 _KINDS = ("float32", "float16", "uint8")
+_REFUSALS = {kind.__name__: kind for kind in (ModelError, UnsafeModel, UsageError)}
+"""What the process may refuse a file with."""
 
 
 class RunError(Exception):
@@ -75,6 +79,17 @@ class Confinement:
         answer = self._ask({"do": "open", "plain": plain}, [model], OPEN_SECONDS, "to be read")
         return _Remote(self, int(answer["net"]))
 
+    def build(self, order: Mapping[str, Any], parts: list[bytes]) -> tuple[dict[str, Any], Built]:
+        """Have a file read, and made a net of, as ``rtstyle.importers.child`` does for ``order``.
+
+        The answer and two pieces of bytes at most, each asked for in turn. Raises what the process
+        refuses the file with, RunError where it fails otherwise, UnsafeModel where it takes too
+        long, needs too much memory or dies.
+        """
+        self._start()
+        answer = self._ask(dict(order), parts, BUILD_SECONDS, "to be read")
+        return answer, self._hear_bytes
+
     def run(self, net: int, names: Sequence[str] | None, feed: Mapping[str, Array]) -> list[Array]:
         """See ``Session.run``."""
         order = {"do": "run", "net": net, "names": names and list(names)}
@@ -83,9 +98,8 @@ class Confinement:
         height, width = shape[2:] if shape[1] == 3 else shape[1:3]
         limit = RUN_SECONDS * max(1.0, shape[0] * height * width / _RUN_PIXELS)
         about = f"for a picture of {width}x{height}"
-        answer = self._ask(
-            order, [np.ascontiguousarray(v).tobytes() for v in feed.values()], limit, about
-        )
+        parts = [np.ascontiguousarray(v).tobytes() for v in feed.values()]
+        answer = self._ask(order, parts, limit, about)
         return [self._hear_array(kind, lengths) for kind, lengths in answer["results"]]
 
     def _start(self) -> None:
@@ -117,6 +131,15 @@ class Confinement:
         except OSError as error:
             raise self._died() from error
         answer = self._hear(limit, about)
+        if "memory" in answer:
+            self.close()
+            raise UnsafeModel(
+                f"{self._name} is refused: it wants more memory {about} than a style may; "
+                "expected a net that is fit for video"
+            )
+        if "refused" in answer:
+            kind, text = answer["refused"]
+            raise _REFUSALS.get(str(kind), UnsafeModel)(str(text))
         if "error" in answer:
             raise RunError(str(answer["error"]))
         return answer
@@ -141,12 +164,15 @@ class Confinement:
             self._spent += time.monotonic() - began
         return answer
 
-    def _hear_array(self, kind: str, lengths: list[int]) -> Array:
+    def _hear_bytes(self) -> bytes:
         assert self._pipe is not None, "the process was ended"
         try:
-            data = self._pipe.recv_bytes()
+            return self._pipe.recv_bytes(_MOST_ANSWER)
         except (EOFError, OSError) as error:
             raise self._died() from error
+
+    def _hear_array(self, kind: str, lengths: list[int]) -> Array:
+        data = self._hear_bytes()
         if kind not in _KINDS:
             raise RunError(f"it gives {kind}")
         return np.frombuffer(data, np.dtype(kind)).reshape(lengths)
@@ -154,8 +180,8 @@ class Confinement:
     def _died(self) -> UnsafeModel:
         self.close()
         return UnsafeModel(
-            f"{self._name} is refused: the process that ran it died, as one does that wants more "
-            f"than {_MOST_MEMORY >> 30} GB; expected a net that is fit for video"
+            f"{self._name} is refused: the process that looked at it died, as one does that wants "
+            "too much memory; expected a net that is fit for video"
         )
 
     def close(self) -> None:
@@ -189,65 +215,3 @@ class _Remote:
 
     def run(self, names: Sequence[str] | None, feed: Mapping[str, Array]) -> list[Array]:
         return self._confinement.run(self._net, names, feed)
-
-
-def serve(pipe: Connection) -> None:
-    """The process: takes graphs and runs them until the pipe is closed."""
-    # Ctrl-C goes to all processes of a terminal; the other one ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _bound_memory()
-    onnxruntime = import_onnxruntime()
-    nets: list[Any] = []
-    with contextlib.suppress(EOFError, OSError):
-        _say(pipe, {})
-        while True:
-            order = json.loads(pipe.recv_bytes())
-            if order["do"] == "open":
-                model = pipe.recv_bytes()
-                try:
-                    nets.append(_open(onnxruntime, model, plain=order["plain"]))
-                except Exception as error:  # the runtime's own kinds, one for each complaint
-                    _say(pipe, {"error": _why(error)})
-                else:
-                    _say(pipe, {"net": len(nets) - 1})
-                continue
-            feed = {
-                name: np.frombuffer(pipe.recv_bytes(), np.dtype(kind)).reshape(lengths)
-                for name, kind, lengths in order["feed"]
-            }
-            try:
-                results = nets[order["net"]].run(order["names"], feed)
-            except Exception as error:  # as above, one for each way not to fit
-                _say(pipe, {"error": _why(error)})
-                continue
-            _say(pipe, {"results": [[r.dtype.name, list(r.shape)] for r in results]})
-            for result in results:
-                pipe.send_bytes(np.ascontiguousarray(result).tobytes())
-
-
-def _open(onnxruntime: Any, model: bytes, *, plain: bool) -> Any:  # noqa: ANN401 - untyped package
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if plain:
-        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.graph_optimization_level = level
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _say(pipe: Connection, answer: dict[str, Any]) -> None:
-    pipe.send_bytes(json.dumps(answer).encode())
-
-
-def _why(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
-
-
-def _bound_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return
-    with contextlib.suppress(OSError, ValueError):
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        least = _MOST_MEMORY if hard == resource.RLIM_INFINITY else min(hard, _MOST_MEMORY)
-        resource.setrlimit(resource.RLIMIT_AS, (least, hard))

@@ -8,11 +8,11 @@ import numpy as np
 from rtstyle.errors import UnsafeModel
 from rtstyle.importers.confined import Confinement, RunError, Session
 from rtstyle.importers.converted import Converted, parity_picture, resized
-from rtstyle.importers.hints import LAYOUTS, Convention, Hints
+from rtstyle.importers.hints import Hints
 from rtstyle.importers.measure import paint
 from rtstyle.importers.opset import AGAIN, for_runtimes, opset_of
 from rtstyle.importers.probe import Probe, normalised, painted, probe, show
-from rtstyle.importers.wrap import PREFIX, ForeignGraph, read_graph, wrap
+from rtstyle.importers.wrap import PREFIX, ForeignGraph, wrap
 from rtstyle.styles import admit
 from rtstyle.types import Pixels, Size
 
@@ -31,9 +31,10 @@ def from_onnx(
     ``picture`` is uint8 ``(H, W, 3)`` RGB of any size, for probing and parity. Raises UnsafeModel
     where the file is refused, runs at one size only, or is too slow.
     """
-    foreign = read_graph(data, name)
-    _admit_before_running(foreign, hints, name)
+    order = {"do": "graph", "name": name, "layout": hints.layout}
     try:
+        answer, rest = confinement.build(order, [data])
+        foreign = ForeignGraph.of(rest(), answer["facts"])
         session = confinement.open(foreign.model.SerializeToString())
     except RunError as error:
         raise UnsafeModel(
@@ -119,17 +120,3 @@ def _require_alike(session: Session, own: Pixels, other: Pixels, name: str) -> N
             f"otherwise at sizes other than {own.shape[1]}x{own.shape[0]}; export it with dynamic "
             "axes"
         )
-
-
-def _admit_before_running(foreign: ForeignGraph, hints: Hints, name: str) -> None:
-    """Refuse what would fill the memory before it is run for the first time."""
-    known = hints.layout or foreign.layout
-    layouts = (known,) if known else LAYOUTS
-    for layout in layouts:
-        guess = Convention(layout, "0..1", "0..1", "rgb")
-        try:
-            admit(wrap(foreign, guess).SerializeToString(), name=name)
-            return
-        except UnsafeModel:
-            if layout == layouts[-1]:
-                raise

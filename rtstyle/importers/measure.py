@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from rtstyle.errors import ModelError
 from rtstyle.importers.confined import Confinement, RunError, Session
 from rtstyle.styles import SizeRule, psnr
+from rtstyle.styles.footprint import KEY, numbers_a_pixel
 from rtstyle.types import Pixels, Size
 
 _SIZE = Size(320, 180)
@@ -48,6 +49,9 @@ def measure(
             f"the imported graph fails when it is measured: {error}; export the net again with "
             "opset_version=17 and dynamic height and width"
         ) from error
+    held = numbers_a_pixel(onnx.load_from_string(model), rule)
+    if held is not None:
+        figures[KEY] = held
     figures["pan_warping_error"] = _warping_error(frames)
     figures["pan_warping_error_source"] = _warping_error(pan)
     return figures

@@ -114,18 +114,39 @@ def _converted(
             f"{brief(file.name)} is refused: it is a TensorFlow SavedModel; convert it to ONNX, "
             "python -m tf2onnx.convert --saved-model FOLDER --output net.onnx, and import that"
         )
-    from rtstyle.importers.checkpoint import from_checkpoint  # torch is slow to come
-    from rtstyle.importers.tensors import read_tensorflow, read_tensors, tensorflow_prefix
+    from rtstyle.importers.places import tensorflow_prefix
 
-    if (prefix := tensorflow_prefix(file)) is not None:
-        state, digest = read_tensorflow(prefix)
-    else:
-        data = read_bounded(file)
-        if (other := other_kind(data, onnx=False)) is not None:
-            raise UnsafeModel(f"{brief(file.name)} is refused: {other}")
-        state, digest = read_tensors(data, file.name), hashlib.sha256(data).hexdigest()
+    prefix = tensorflow_prefix(file)
+    data = read_bounded(file) if prefix is None else b""
+    if prefix is None and (other := other_kind(data, onnx=False)) is not None:
+        raise UnsafeModel(f"{brief(file.name)} is refused: {other}")
     shown = parity_picture(picture, SizeRule(32, 4))
-    return from_checkpoint(state, file.name, shown, align_corners=align_corners), digest
+    order = {
+        "do": "weights",
+        "name": file.name,
+        "prefix": None if prefix is None else str(prefix),
+        "shape": list(shown.shape),
+        "align_corners": align_corners,
+    }
+    try:
+        answer, rest = confinement.build(order, [shown.tobytes(), data])
+        model, painted = rest(), rest()
+    except RunError as error:
+        raise UnsafeModel(
+            f"{file.name} is refused: expected weights that make a net, found: {error}"
+        ) from error
+    # The net's process holds torch and the weights; a graph is run in one without.
+    confinement.close()
+    made = Converted(
+        model,
+        answer["kind"],
+        answer["family"],
+        SizeRule(*answer["rule"]),
+        shown,
+        np.frombuffer(painted, np.uint8).reshape(shown.shape),
+        tuple(answer["notes"]),
+    )
+    return made, answer["digest"] or hashlib.sha256(data).hexdigest()
 
 
 def _parity(converted: Converted, name: str, confinement: Confinement) -> int:

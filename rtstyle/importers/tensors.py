@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rtstyle.errors import ModelError, UnsafeModel
+from rtstyle.importers.places import files_of
 from rtstyle.styles import is_safetensors
 
 MOST_BYTES = 256 * 2**20
@@ -32,39 +33,10 @@ _DEEPEST = 3
 _AHEAD = ("module.", "_orig_mod.", "model.", "net.", "generator.", "netG.", "G.")
 """What wrappers of nets put before every name."""
 _SAVE_ONE = "torch.save(torch.load(file)[NAME], 'weights.pth')"
-_TENSORFLOW_PARTS = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
-_TABLE_END = (0xDB4775248B80FB57).to_bytes(8, "little")
-"""What TensorFlow's older checkpoints of one file end with."""
+_MOST_ENTRIES = 20_000
+"""Of an archive: a net has some hundred tensors, each an entry."""
 _TRAINED = re.compile(r"Variable(_\d+)?(:0)?")
 """Variables without a name of their own; the rest is what the optimizer keeps."""
-
-
-def tensorflow_prefix(file: Path) -> Path | None:
-    """What TensorFlow calls the checkpoint that ``file`` is, or is a part of; None for others.
-
-    ``file`` may be the folder of a checkpoint, its prefix, one of its files, or a file of the older
-    kind.
-    """
-    if file.is_dir():
-        # "checkpoint" in it names the newest by a line of text, which may point anywhere.
-        found = sorted(file.glob("*.index"), key=lambda path: path.stat().st_mtime)
-        if found:
-            return found[-1].with_suffix("")
-        return next((path for path in sorted(file.glob("*.ckpt")) if _is_table(path)), None)
-    if part := _TENSORFLOW_PARTS.fullmatch(file.name):
-        return file.with_name(part[1])
-    if file.is_file():
-        return file if _is_table(file) else None
-    return file if Path(f"{file}.index").is_file() else None
-
-
-def _is_table(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            stream.seek(-len(_TABLE_END), os.SEEK_END)
-            return stream.read() == _TABLE_END
-    except OSError:
-        return False
 
 
 def read_tensorflow(prefix: Path) -> tuple[dict[str, Tensor], str]:
@@ -73,11 +45,11 @@ def read_tensorflow(prefix: Path) -> tuple[dict[str, Tensor], str]:
     Raises ModelError where TensorFlow is not installed, UnsafeModel for what it cannot read.
     """
     name = prefix.name
-    files = sorted(prefix.parent.glob(f"{_escaped(name)}.data-*"))
-    files = [prefix] if prefix.is_file() else [Path(f"{prefix}.index"), *files]
+    files = files_of(prefix)
     digest = hashlib.sha256()
     try:
-        if sum(file.stat().st_size for file in files) > MOST_BYTES:
+        size = sum(file.stat().st_size for file in files)
+        if size > MOST_BYTES:
             raise UnsafeModel(
                 f"{name} is refused: expected a checkpoint of at most {MOST_BYTES >> 20} MB"
             )
@@ -92,10 +64,12 @@ def read_tensorflow(prefix: Path) -> tuple[dict[str, Tensor], str]:
         reader = tensorflow.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
         wanted = [key for key in shapes if _TRAINED.fullmatch(key)]
-        if 4 * sum(prod(shapes[key]) for key in wanted) > MOST_BYTES:
+        # A checkpoint holds its numbers as they are, none of them in less than a byte.
+        if sum(prod(shapes[key]) for key in wanted) > min(size, MOST_BYTES // 4):
             raise ValueError("it unpacks to too much")
         state = {key: torch.from_numpy(np.array(reader.get_tensor(key))) for key in wanted}
     except Exception as error:
+        # What wants too much memory is named as that, through this error's cause.
         raise UnsafeModel(
             f"{name} is refused: expected a checkpoint of TensorFlow, found a damaged one or one "
             f"that holds other things ({type(error).__name__})"
@@ -106,10 +80,6 @@ def read_tensorflow(prefix: Path) -> tuple[dict[str, Tensor], str]:
             f"{len(shapes)} others"
         )
     return _plain_names(state), digest.hexdigest()
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([\[\]*?])", r"[\1]", name)
 
 
 def _import_tensorflow(name: str) -> Any:  # noqa: ANN401 - ships no types, and is rarely there
@@ -138,7 +108,10 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
     try:
         if zipfile.is_zipfile(stream):
             with zipfile.ZipFile(stream) as archive:
-                if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
+                entries = archive.infolist()
+                if len(entries) > _MOST_ENTRIES:
+                    raise ValueError(f"it holds {len(entries)} entries")
+                if sum(entry.file_size for entry in entries) > MOST_BYTES:
                     raise ValueError(f"it unpacks to more than {MOST_BYTES >> 20} MB")
         stream.seek(0)
         state: Any
@@ -154,13 +127,19 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
                 warnings.simplefilter("ignore")  # about archives of TorchScript, refused below
                 state = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:
-        # The loaders' own words advise to switch their protection off.
+        # The loaders' own words advise to switch their protection off; where they ran out of memory
+        # this error's cause tells.
         raise UnsafeModel(
             f"{name} is refused: expected a file of plain tensors (.pth, .pt, .safetensors, .npz), "
             f"found a damaged one, or one that holds other things ({type(error).__name__}); "
             "download it again, or save net.state_dict() alone"
         ) from error
     state = _weights_in(state, name)
+    if odd := next((k for k, v in state.items() if not _is_whole(v)), None):
+        raise UnsafeModel(
+            f"{name} is refused: expected tensors whose numbers are all in the file, found that "
+            f"{odd[:60]!r} of {'x'.join(map(str, state[odd].shape))} is none"
+        )
     if sum(v.numel() * v.element_size() for v in state.values()) > MOST_BYTES:
         raise UnsafeModel(f"{name} is refused: expected at most {MOST_BYTES >> 20} MB of tensors")
     state = _short_names(state)
@@ -227,6 +206,18 @@ def _short_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     while ahead := next((a for a in _AHEAD if all(k.startswith(a) for k in state)), None):
         state = {key.removeprefix(ahead): value for key, value in state.items()}
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether it holds every number that its shape promises, and at least one.
+
+    A shape of no numbers has lengths that nothing stands for, and so has one that repeats the few
+    there are (by strides of 0); either would make a net as large as whoever wrote it likes.
+    """
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        return False
+    needed = tensor.numel() * tensor.element_size()
+    return 0 < needed <= tensor.untyped_storage().nbytes()
 
 
 def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:

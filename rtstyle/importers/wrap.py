@@ -12,10 +12,10 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from rtstyle.errors import UnsafeModel
-from rtstyle.importers.hints import Convention, affine
+from rtstyle.importers.hints import LAYOUTS, Convention, affine
 from rtstyle.importers.opset import IDLE, prepare
 from rtstyle.importers.unfix import unfix
-from rtstyle.styles import SizeRule, parse_plain
+from rtstyle.styles import SizeRule, admit, parse_plain
 
 PREFIX = "net/"
 """Of every name in the foreign graph, so that none meets one of ours."""
@@ -46,6 +46,18 @@ class ForeignGraph:
         height, width = self.fixed
         known = self.layout is not None and height is not None and width is not None
         return (height, width) if known else None  # type: ignore[return-value]
+
+    @property
+    def facts(self) -> list[Any]:
+        """All but the model, as JSON can hold it."""
+        return [self.input, self.output, self.kind, self.layout, list(self.fixed), self.pictures]
+
+    @classmethod
+    def of(cls, model: bytes, facts: Sequence[Any]) -> ForeignGraph:
+        """What ``facts`` were of."""
+        source, result, kind, layout, (height, width), pictures = facts
+        graph = onnx.load_from_string(model)
+        return cls(graph, source, result, kind, layout, (height, width), pictures)
 
 
 def read_graph(data: bytes, name: str) -> ForeignGraph:
@@ -84,6 +96,23 @@ def read_graph(data: bytes, name: str) -> ForeignGraph:
     kind = int(source.type.tensor_type.elem_type)
     names = (PREFIX + source.name, PREFIX + result.name)
     return ForeignGraph(model, *names, kind, layout, (sides[0], sides[1]), lengths[0])
+
+
+def admit_foreign(foreign: ForeignGraph, layout: str | None, name: str) -> None:
+    """Refuse what would fill the memory before it is run for the first time.
+
+    ``layout``: what the user said of it, None for nothing. Raises UnsafeModel.
+    """
+    known = layout or foreign.layout
+    layouts = (known,) if known else LAYOUTS
+    for layout in layouts:
+        guess = Convention(layout, "0..1", "0..1", "rgb")
+        try:
+            admit(wrap(foreign, guess).SerializeToString(), name=name)
+            return
+        except UnsafeModel:
+            if layout == layouts[-1]:
+                raise
 
 
 def wrap(

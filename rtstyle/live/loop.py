@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -332,6 +333,6 @@ class Live:
 def free_name(folder: Path, stem: str, ending: str) -> Path:
     """A name that is not taken: ``rtstyle-1.png``."""
     number = 1
-    while (path := folder / f"{stem}-{number}{ending}").exists():
+    while os.path.lexists(path := folder / f"{stem}-{number}{ending}"):
         number += 1
     return path

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtstyle.errors import OutputError, OutputNotWritable
+from rtstyle.live.http_edge import http_log, look_first
 from rtstyle.live.place import Place
 from rtstyle.media import jpeg_of
 from rtstyle.pipeline import Background
@@ -50,6 +51,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_REFUSAL_HEADERS = {**_HEADERS, "Content-Type": "text/plain; charset=utf-8"}
 
 
 class MjpegServer:
@@ -133,7 +135,11 @@ class MjpegServer:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=http_log("rtstyle.live.http"),
             handle_signals=False,
+            # Nothing but the head of a request is ever looked at.
+            auto_decompress=False,
+            lingering_time=0,
             # Who left makes room at once for who comes, were it the same one again.
             handler_cancellation=True,
             shutdown_timeout=1.0,
@@ -141,6 +147,8 @@ class MjpegServer:
         )
         self._closing = asyncio.Event()
         await runner.setup()
+        if runner.server is not None:
+            look_first(runner.server, _REFUSAL_HEADERS)
         try:
             await web.SockSite(runner, self._socket).start()
             self._loop = asyncio.get_running_loop()
@@ -255,13 +263,15 @@ class MjpegServer:
             return 403, "this server is not called by that name"
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return 403, "pages of other sites may not show this"
-        if not hmac.compare_digest(request.match_info["token"].encode(), self._token.encode()):
+        given = request.match_info["token"].encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self._token.encode()):
             return 404, "nothing here; open the address that rtstyle printed"
         return None
 
     def _refuse(self, status: int, why: str) -> web.StreamResponse:
-        headers = {**_HEADERS, "Content-Type": "text/plain; charset=utf-8"}
-        response: web.Response = self._web.Response(status=status, text=why + "\n", headers=headers)
+        response: web.Response = self._web.Response(
+            status=status, text=why + "\n", headers=_REFUSAL_HEADERS
+        )
         response.force_close()
         return response
 

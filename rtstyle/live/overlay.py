@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 
+from rtstyle.texts import printable
 from rtstyle.types import Pixels
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -16,6 +17,7 @@ def draw_overlay(pixels: Pixels, lines: Sequence[str]) -> Pixels:
     picture = pixels.copy()
     if not lines:
         return picture
+    lines = [printable(line) for line in lines]
     height, width = picture.shape[:2]
     scale = max(0.35, min(1.2, height / 900))
     sizes = [cv2.getTextSize(line, _FONT, scale, 1)[0] for line in lines]

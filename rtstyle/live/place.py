@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from rtstyle.addresses import without_secrets
 from rtstyle.errors import UsageError
 
 USUAL_PORT = 8090
@@ -63,6 +65,8 @@ def parse_place(address: str, *, insecure: bool = False) -> Place:
     """
     if address == "mjpeg":
         return Place(any_port=True)
+    # The path is a secret.
+    shown = re.sub(r"(?<=[^:/])/.*", "", without_secrets(address))
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
@@ -70,20 +74,20 @@ def parse_place(address: str, *, insecure: bool = False) -> Place:
         host = port = None
         parts = urlsplit("")
     if not host or parts.scheme.lower() != "http" or "@" in parts.netloc:
-        raise UsageError(f"{address}: cannot serve there; write http://127.0.0.1:{USUAL_PORT}")
+        raise UsageError(f"{shown}: cannot serve there; write http://127.0.0.1:{USUAL_PORT}")
     token = parts.path.strip("/")
     safe = token.replace("-", "").replace("_", "").replace(".", "")
     if parts.query or parts.fragment or (token and not (safe.isascii() and safe.isalnum())):
-        raise UsageError(f"{address}: the path may hold letters, digits, - _ . only; leave it out")
+        raise UsageError(f"{shown}: the path may hold letters, digits, - _ . only; leave it out")
     if token and len(token) < _SHORTEST_TOKEN:
         raise UsageError(
-            f"{address}: the path is the secret, at least {_SHORTEST_TOKEN} characters; "
+            f"{shown}: the path is the secret, at least {_SHORTEST_TOKEN} characters; "
             "leave it out, and one is made up"
         )
     place = Place(host, USUAL_PORT if port is None else port, token)
     if not place.is_local and not insecure:
         raise UsageError(
-            f"{address}: whoever can reach {host} could listen in, since http is not encrypted; "
+            f"{shown}: whoever can reach {host} could listen in, since http is not encrypted; "
             f"take http://127.0.0.1:{place.port}, or add --insecure in a network you trust"
         )
     return place

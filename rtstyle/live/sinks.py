@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from rtstyle.addresses import is_url, without_secrets
 from rtstyle.errors import OutputError
 from rtstyle.live.sender import Sender, Tell
 from rtstyle.media import (
@@ -16,9 +17,7 @@ from rtstyle.media import (
     EncodeOptions,
     FrameSink,
     VideoWriter,
-    is_url,
     letterbox,
-    without_password,
 )
 from rtstyle.pipeline import Background
 from rtstyle.types import Colour, Frame, Size, VideoInfo
@@ -173,7 +172,7 @@ def record_to(
     if is_url(target):
         return Sender(
             lambda size, fps: Broadcast(target, size, fps, bits=bits),
-            name=without_password(target),
+            name=without_secrets(target),
             rate=rate,
             tell=tell,
         )

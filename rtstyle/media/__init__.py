@@ -2,7 +2,7 @@
 
 from rtstyle.media.acceptance import Verdict, Written, check_conversion, stamp_of
 from rtstyle.media.broadcast import Broadcast, check_address
-from rtstyle.media.camera import CAPTURE_CLOCK, Camera, is_url, open_camera, without_password
+from rtstyle.media.camera import CAPTURE_CLOCK, Camera, open_camera
 from rtstyle.media.clip import write_clip
 from rtstyle.media.codecs import (
     CODEC_NAMES,
@@ -19,8 +19,8 @@ from rtstyle.media.doors import check_target, is_pictures, open_sink, open_sourc
 from rtstyle.media.encode import FrameClock, VideoWriter
 from rtstyle.media.facts import Facts, pixels_in_srgb, profile_name
 from rtstyle.media.fidelity import verify_video
-from rtstyle.media.file import VideoFile, letterbox, open_video
-from rtstyle.media.film import FilmFile, rehearse, tick_of
+from rtstyle.media.file import VideoFile, open_video
+from rtstyle.media.film import FilmFile, tick_of
 from rtstyle.media.folder import VIDEO_ENDINGS, ending_for, find_videos, other_files
 from rtstyle.media.hardware import hardware_encoders
 from rtstyle.media.hdr import HDR_MODES
@@ -32,13 +32,28 @@ from rtstyle.media.image import (
     write_leaves,
 )
 from rtstyle.media.mark import Mark
-from rtstyle.media.numbered import PICTURE_ENDINGS, is_picture, numbered_name, only_sequence
-from rtstyle.media.output import check_container, check_output, is_film_name, muxer_of, too_long
+from rtstyle.media.numbered import (
+    PICTURE_ENDINGS,
+    STAMPS_NAME,
+    find_numbered,
+    is_picture,
+    numbered_name,
+    only_sequence,
+)
+from rtstyle.media.output import (
+    check_container,
+    check_output,
+    is_film_name,
+    muxer_of,
+    name_excess,
+    too_long,
+)
 from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
 from rtstyle.media.picture_codec import Motion, can_write, kind_of
 from rtstyle.media.picture_file import Leaf, PictureFile
 from rtstyle.media.pictures import choose_encoder, stored_otherwise
+from rtstyle.media.rehearsal import rehearse
 from rtstyle.media.segment import SegmentJoiner, SegmentWriter
 from rtstyle.media.segment_file import SegmentFacts, SegmentFile, find_pictures, is_whole
 from rtstyle.media.sequence import SequenceFile, is_sequence
@@ -47,6 +62,7 @@ from rtstyle.media.sink import FrameSink
 from rtstyle.media.source import FrameSource
 from rtstyle.media.stretch import Stretch
 from rtstyle.media.under import extend_colours, on_white
+from rtstyle.media.upright import letterbox
 from rtstyle.media.weigh import Extent, Weight, ends_in_sound, measure_extent, weigh
 from rtstyle.media.wire import WireFrame, frame_of, jpeg_of, pixels_of, pixels_of_jpeg
 
@@ -57,6 +73,7 @@ __all__ = [
     "ENCODER_KINDS",
     "HDR_MODES",
     "PICTURE_ENDINGS",
+    "STAMPS_NAME",
     "VIDEO_ENDINGS",
     "BitDepth",
     "Broadcast",
@@ -102,6 +119,7 @@ __all__ = [
     "ending_for",
     "ends_in_sound",
     "extend_colours",
+    "find_numbered",
     "find_pictures",
     "find_videos",
     "frame_of",
@@ -110,7 +128,6 @@ __all__ = [
     "is_picture",
     "is_pictures",
     "is_sequence",
-    "is_url",
     "is_whole",
     "jpeg_of",
     "kind_of",
@@ -118,6 +135,7 @@ __all__ = [
     "list_cameras",
     "measure_extent",
     "muxer_of",
+    "name_excess",
     "numbered_name",
     "on_white",
     "only_sequence",
@@ -143,7 +161,6 @@ __all__ = [
     "too_long",
     "verify_video",
     "weigh",
-    "without_password",
     "write_clip",
     "write_image",
     "write_leaves",

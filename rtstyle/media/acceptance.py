@@ -1,9 +1,8 @@
 """Whether a finished conversion is what was asked for, before it gets its name.
 
 The comparison is that of ``verify_video``, less what the user chose or what a run has counted and
-said already. A picture or sound that is lost, added or moved refuses the file. Text and attached
-files that are missing, and colours that players will show otherwise, are a loss to be said; any
-other label that was not stored is a note.
+said already. A picture or sound that is lost, added or moved refuses the file. Whatever else
+``verify_video`` would call lost is a loss to be said; what it calls left is a note.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from rtstyle.errors import InputError
 from rtstyle.media.codecs import EncodeOptions
-from rtstyle.media.fidelity import Findings, Terms, examine
+from rtstyle.media.fidelity import PICTURES, Findings, Terms, examine
 from rtstyle.media.films import Film
 from rtstyle.media.output import muxer_of
 from rtstyle.media.payload import READ_ERRORS, Mishaps
@@ -23,13 +22,10 @@ from rtstyle.media.streams import open_container, pick_video
 from rtstyle.media.stretch import Stretch
 from rtstyle.types import DEFAULT_LIMITS, Check, Limits, VideoInfo
 
-_PICTURES = ("frames", "times", "duration")
-_REFUSES = frozenset({*_PICTURES, "size", "audio", "sync", "length", "reading"})
-_LOSES = frozenset({"subtitle", "timing", "texts", "attachment", "cover"})
-_NOTED = frozenset({"aspect", "colour"})
-"""What a container or codec may not store of what its pictures were given to say. The labels of
-streams and of the file are compared where they are written, and there it is said what is lost."""
-_WORD_OF_THE_MATRIX = ("matrix", "range")
+_REFUSES = frozenset({*PICTURES, "size", "audio", "sync", "length", "reading"})
+_SAID_HERE = frozenset({*PICTURES, "captions", "sphere", "stereo", "editions"})
+"""What is not kept for a reason that nobody else says. Streams and labels that an output has no
+place for are named where they are written."""
 _STREAM_OF = {"sync": "audio", "length": "audio", "timing": "subtitle", "texts": "subtitle"}
 _REMEDIES = {
     "audio": "try --audio aac, or an .mkv name",
@@ -159,18 +155,18 @@ def _judge(found: Findings, written: Written) -> Verdict:
     if found.match.output_frames != written.frames:
         failures.append(_counted(written.frames, found.match.output_frames))
     for check in found.checks:
-        if check.kept or not check.required or _is_chosen(check, written.options):
+        if check.kept or _is_chosen(check, written.options):
             continue
         sentence = f"{check.name}: {check.detail}"
+        if not check.required:
+            if check.kind in _SAID_HERE:
+                notes.append(sentence)
+            continue
         excuse = _excuse(check, found, written)
-        if excuse is not None:
-            (notes if check.kind in _PICTURES else losses).append(f"{sentence}; {excuse}")
-        elif check.kind in _LOSES or (check.kind == "colour" and _looks_other(check)):
-            losses.append(sentence)
-        elif check.kind in _REFUSES:
+        if check.kind in _REFUSES and excuse is None:
             failures.append(check)
-        elif check.kind in _NOTED:
-            notes.append(f"the output does not say what the source does: {sentence}")
+        else:
+            losses.append(sentence if excuse is None else f"{sentence}; {excuse}")
     apart = found.match.shift + written.moved
     if abs(apart) > max(_COARSEST_TICK, found.match.tick):
         notes.append(f"the container moved picture and sound by {float(apart):+.3f} s")
@@ -184,48 +180,32 @@ def _is_chosen(check: Check, options: EncodeOptions) -> bool:
     if check.kind == "audio":
         # Left out, or encoded anew, whose completeness is a check of its own.
         return options.audio != "copy"
+    if check.kind == "depth":
+        return options.bit_depth == 8 or options.encoder != "software"
     return check.kind in ("sync", "length") and options.audio == "none"
 
 
 def _excuse(check: Check, found: Findings, written: Written) -> str | None:
     """Why a difference is no fault of the conversion, as the end of a sentence."""
+    if check.name in found.accounted:
+        return found.accounted[check.name]
     mishaps = written.mishaps
-    if (
-        check.kind in _PICTURES
-        and 0 < found.match.missing + found.match.added <= 2 * found.failures
-    ):
-        return "what is shown of damaged packets depends on how they are decoded"
-    match = found.match
-    crowded = match.input_span < match.tick * match.input_frames
-    if (
-        check.kind in _PICTURES
-        and crowded
-        and match.input_frames == match.output_frames
-        and match.missing == match.added
-    ):
-        return "pictures follow each other more closely than the container counts"
     kind = _STREAM_OF.get(check.kind, check.kind)
     if check.kind in ("sync", "timing") and mishaps.moved.get(kind):
         return "packets with wrong timestamps were moved"
     if check.kind in ("sync", "length") and mishaps.left_out.get(kind):
         return "damaged packets were left out"
-    if check.kind == "duration" and found.match.complete:
-        return "only the last picture is shown longer or shorter"
+    match = found.match
+    if check.kind in PICTURES and 0 < match.missing + match.added <= 2 * found.failures:
+        return "what is shown of damaged packets depends on how they are decoded"
     hurt = found.failures or found.repaired or found.unlike
     as_many = match.input_frames == match.output_frames
-    if hurt and (
-        _STREAM_OF.get(check.kind, check.kind) == "audio" or (check.kind in _PICTURES and as_many)
-    ):
+    if hurt and (kind == "audio" or (check.kind in PICTURES and as_many)):
         return "the source is damaged"
     damaged = check.kind == "reading" and check.detail.startswith("the input")
     if damaged or (kind in ("audio", "subtitle") and found.unread):
         return "the source is damaged"
     return None
-
-
-def _looks_other(check: Check) -> bool:
-    """Whether colours are not merely described otherwise: another matrix or range shows others."""
-    return any(word in check.detail for word in _WORD_OF_THE_MATRIX)
 
 
 def _check_alone(

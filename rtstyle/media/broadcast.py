@@ -6,14 +6,13 @@ import math
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 
+from rtstyle.addresses import without_secrets
 from rtstyle.errors import OutputError, OutputNotWritable, UsageError
-from rtstyle.media.camera import without_password
 from rtstyle.media.colour import FromRgb
 from rtstyle.media.deep import to_bytes
 from rtstyle.media.silence import Silence
@@ -44,9 +43,9 @@ _USUAL_BITS, _USUAL_PIXELS = 3_200_000, 1280 * 720 * 30
 
 def check_address(url: str) -> None:
     """Raise UsageError for an address that nothing can be sent to."""
-    if urlsplit(url).scheme.lower() not in _MUXERS:
+    if _scheme(url) not in _MUXERS:
         raise UsageError(
-            f"{without_password(url)}: cannot send there; take {', '.join(_MUXERS)}, http "
+            f"{without_secrets(url)}: cannot send there; take {', '.join(_MUXERS)}, http "
             "or a file's name"
         )
 
@@ -73,8 +72,8 @@ class Broadcast:
         """``bits``: the most a second, by default ``usual_bits``. Raises UsageError, and
         OutputNotWritable where no encoder opens."""
         check_address(url)
-        self._name = without_password(url)
-        scheme = urlsplit(url).scheme.lower()
+        self._name = without_secrets(url)
+        scheme = _scheme(url)
         self._even = Size(max(2, size.width // 2 * 2), max(2, size.height // 2 * 2))
         self._size, self._frames, self._first = size, 0, Fraction(0)
         if scheme == "udp" and "pkt_size" not in url:
@@ -177,7 +176,7 @@ class Broadcast:
 
     def _refused(self, error: Exception) -> OutputNotWritable:
         if isinstance(error, av.ProtocolNotFoundError):
-            scheme = urlsplit(self._name).scheme
+            scheme = _scheme(self._name)
             return OutputNotWritable(
                 f"{self._name}: this build of PyAV cannot send over {scheme}; take rtmp:// or udp://"
             )
@@ -193,6 +192,11 @@ class Broadcast:
         trace: TracebackType | None,
     ) -> None:
         self.abort()
+
+
+def _scheme(url: str) -> str:
+    # By hand, since nothing is to be raised for the rest of it.
+    return url.partition("://")[0].lower()
 
 
 def _line_options(scheme: str) -> str:

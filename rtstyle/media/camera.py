@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import stat
 import sys
 import threading
 import time
@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, cast
-from urllib.parse import urlsplit
 
 import av
 import cv2
 from av.container import InputContainer
 
+from rtstyle.addresses import is_url, without_secrets
 from rtstyle.errors import CameraBusy, CameraError, CameraLost
 from rtstyle.media.colour import ToRgb, colour_of, resolve_colour
 from rtstyle.media.deep import to_bytes
@@ -30,10 +30,11 @@ _SYSTEM: str = sys.platform
 CAPTURE_CLOCK = Fraction(1, 10**9)
 """Time base of live frames: pts is the monotonic clock in nanoseconds when it was captured."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,hls"
 """No file: an address must not make us read what lies on this disk."""
 _URL_TIMEOUT = 5.0
+_MOST_DIGITS = 9
+"""Of a camera's number; more are a file's name."""
 _FLUENT = 15
 """Frames a second below which a picture is seen to jerk."""
 _WIDTH, _HEIGHT = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
@@ -64,18 +65,6 @@ class Camera(Protocol):
         ...
 
 
-def is_url(name: str) -> bool:
-    """Whether ``name`` is an address, as ``rtsp://camera/stream``."""
-    return _URL.match(name) is not None
-
-
-def without_password(url: str) -> str:
-    """The address as messages may show it."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl()
-
-
 def open_camera(
     name: str,
     *,
@@ -90,13 +79,20 @@ def open_camera(
     picture. Raises CameraError (CameraBusy), and for a file what ``open_video`` raises.
     """
     stop = stop or threading.Event()
-    if name.isascii() and name.isdigit():
+    if name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS:
         return DeviceCamera(name, size=size, fps=fps)
     if is_url(name):
         return UrlCamera(name, size=size, stop=stop)
-    if _SYSTEM.startswith("linux") and Path(name).is_char_device():
+    if _SYSTEM.startswith("linux") and _is_device(name):
         return DeviceCamera(name, size=size, fps=fps)
     return FileCamera(name, size=size, stop=stop)
+
+
+def _is_device(name: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 class DeviceCamera:
@@ -191,7 +187,7 @@ class UrlCamera:
     device = False
 
     def __init__(self, url: str, *, size: Size | None, stop: threading.Event) -> None:
-        self.name = without_password(url)
+        self.name = without_secrets(url)
         self._size, self._pace = size, _Pace(stop)
         options = {"protocol_whitelist": _PROTOCOLS, "fflags": "nobuffer"}
         if url.lower().startswith("rtsp"):

@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -16,22 +15,24 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError
+from rtstyle.media.clock import can_seek, clock_of, packets_of
 from rtstyle.media.extras import add_extra, left_out, read_extras, stored
 from rtstyle.media.hidden import HiddenSound
 from rtstyle.media.payload import Mishaps
+from rtstyle.media.said import said_by
 from rtstyle.media.streams import (
     copyable_sounds,
     has_foreign_clock,
     not_carried,
     open_container,
     packet_seconds,
-    packets_of,
     pick_video,
     shown,
     start_seconds,
 )
 from rtstyle.media.tags import Label, cut_chapters, dress, file_tags, not_stored
 from rtstyle.media.texts import add_subtitles
+from rtstyle.media.timecode import drop_timecodes, give_timecode, read_timecode
 from rtstyle.media.tracks import AnyPacket, CopyTrack, EncodeTrack
 from rtstyle.media.trial import fitting_subtitles, made_later
 
@@ -44,46 +45,6 @@ _FROM_ZERO = ("matroska", "webm")
 _MOST_WAITING = 256
 """Subtitles that are read before they are due, so that sound that follows in the file is not
 late."""
-
-
-class Companions(Protocol):
-    """What a VideoWriter asks of that which it writes beside its pictures."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """One sentence per thing that did not go as a viewer would expect."""
-        ...
-
-    def attach(self, output: OutputContainer, shift: Fraction) -> None:
-        """Add the output's other streams; times will be ``shift`` seconds less than the source's.
-
-        Raises OutputError where the container cannot hold the sound.
-        """
-        ...
-
-    def packets(self, until: Fraction | None) -> Iterator[AnyPacket]:
-        """What is due up to ``until`` seconds of the output; None for all that is left."""
-        ...
-
-    def end(self, at: Fraction) -> Iterator[AnyPacket]:
-        """The last packets, where the output ends early: none begins at ``at`` seconds or later."""
-        ...
-
-    def complete(self, output: OutputContainer, end: Fraction) -> None:
-        """Add what is written last, to an output whose last picture or sound ends at ``end``."""
-        ...
-
-    def check(self, path: Path) -> None:
-        """Note what the finished file does not say although it was given to it."""
-        ...
-
-    def lose(self, kind: str) -> None:
-        """Count a packet of a stream of that kind which the muxer refused as damaged."""
-        ...
-
-    def close(self) -> None:
-        """Release the source; calling it twice is allowed."""
-        ...
 
 
 class SourceCompanions:
@@ -120,10 +81,14 @@ class SourceCompanions:
         self._notes.extend(left_out(muxer, extras))
         self._extras = tuple(extra for extra in extras if stored(muxer, extra))
         self._chapters = container.chapters()
-        self._tags = file_tags(container.metadata)
+        self.tags = drop_timecodes(file_tags(said_by(container)))
+        """What the source says of itself as a whole, and the output should."""
+        self._timecode = read_timecode(container)
+        self._timecode_given = False
         starts = [start_seconds(stream) for stream in container.streams]
         known = [start for start in starts if start is not None]
-        self.clock_start = min(known) if known and has_foreign_clock(container) else None
+        start = clock_of(container).start or min(known, default=None)
+        self.clock_start = start if has_foreign_clock(container) else None
         """Where the source's clock starts, if it means nothing (a broadcast); else None."""
         self._labels: list[Label] = []
         self._tracks: dict[int, CopyTrack | EncodeTrack] = {}
@@ -142,13 +107,20 @@ class SourceCompanions:
 
     @property
     def still_bytes(self) -> int:
-        """Bytes of what lies in no time: covers, attached files."""
-        return sum(len(extra.data) for extra in self._extras)
+        """Bytes of what lies in no time: covers, attached files, tags."""
+        tags = sum(4 * (len(key) + len(value)) + 64 for key, value in self.tags.items())
+        return tags + sum(len(extra.data) for extra in self._extras)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence per stream left behind and per repair."""
-        return (*self._notes, *self.mishaps.sentences)
+        changed = (
+            f"the coding of {track.label.name} changes on the way, which the output cannot say: it "
+            "may not play from there on; use --audio aac"
+            for track in self._tracks.values()
+            if isinstance(track, CopyTrack) and track.changes
+        )
+        return (*self._notes, *self.mishaps.sentences, *changed)
 
     @property
     def mishaps(self) -> Mishaps:
@@ -169,7 +141,7 @@ class SourceCompanions:
         assert self._container is not None
         assert self._picture is not None
         self._shift = shift
-        output.metadata.update(self._tags)
+        output.metadata.update(self.tags)
         self._labels.append(self._dress_pictures(output))
         for number, sound in enumerate(self._sounds, 1):
             name = f"sound {number}"
@@ -199,11 +171,13 @@ class SourceCompanions:
 
     def _dress_pictures(self, output: OutputContainer) -> Label:
         assert self._picture is not None
-        without = []
-        if self._begin is not None and any(k.lower() == "timecode" for k in self._picture.metadata):
-            without.append("timecode")
-            self._notes.append("the timecode was left out, since it counts from the source's start")
-        return dress(output.streams.video[0], self._picture, "the picture", without=without)
+        picture = output.streams.video[0]
+        label = dress(picture, self._picture, "the picture", without=["timecode"])
+        if self._timecode is not None:
+            notes = give_timecode(picture, self._timecode, ranged=self._begin is not None)
+            self._notes.extend(notes)
+            self._timecode_given = not notes
+        return label
 
     def packets(self, until: Fraction | None) -> Iterator[AnyPacket]:
         """What is due up to ``until`` seconds of the output, in the source's order."""
@@ -260,6 +234,7 @@ class SourceCompanions:
                 end=last if self._end is None else min(last, self._end),
                 shift=self._shift,
                 late=self._made_later(),
+                muxer=self._muxer,
             ),
         )
         lost = len(given) - len(self._chapters)
@@ -279,7 +254,12 @@ class SourceCompanions:
         """Note what the finished file does not say although it was given to it."""
         self._notes.extend(
             not_stored(
-                path, self._muxer, tags=self._tags, labels=self._labels, chapters=self._chapters
+                path,
+                self._muxer,
+                tags=self.tags,
+                labels=self._labels,
+                chapters=self._chapters,
+                timecode=self._timecode if self._timecode_given else None,
             )
         )
 
@@ -385,6 +365,8 @@ class SourceCompanions:
 
     def _seek(self, seconds: Fraction) -> None:
         assert self._container is not None
+        if not can_seek(self._container):
+            return
         stream: Stream | None = self._sounds[0] if self._sounds else self._picture
         assert stream is not None
         margin = max(_SEEK_MARGIN, _SUBTITLE_MARGIN if self._subtitles else Fraction(0))

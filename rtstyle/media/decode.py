@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from fractions import Fraction
@@ -13,10 +14,13 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import CorruptInput
 from rtstyle.media.alpha import transparent_decoder
-from rtstyle.media.streams import packets_of
+from rtstyle.media.clock import can_seek, packets_of
 from rtstyle.media.timeline import Timeline
+from rtstyle.memory import says_out_of_memory
 
 _MAX_SEEK_BACK = Fraction(64)
+_MOST_HELD = 64
+"""Pictures that a decoder holds back; codecs reorder 16 at most."""
 
 
 class Decoder:
@@ -45,16 +49,33 @@ class Decoder:
         self._max_failures = max_failures
         self._failed_in_a_row = 0
         self._lost_untimed = 0
+        self._aspect: Fraction | None = None
+        self._sent: deque[tuple[int | None, Fraction | None]] = deque(maxlen=_MOST_HELD)
+        """The pts of packets whose pictures are still to come, and the shape of pixels that the
+        pictures' own header said by then."""
 
     def take_lost(self) -> int:
         """How many packets without a pts were lost since the last call."""
         lost, self._lost_untimed = self._lost_untimed, 0
         return lost
 
+    def take_aspect(self, pts: int | None) -> Fraction | None:
+        """Width of a pixel over its height in the picture with that pts, which has just come, as
+        its own header has it; None where that does not say.
+
+        Pictures come later out of the decoder than their headers go in, and not in that order.
+        """
+        for sent in self._sent:
+            if sent[0] == pts:
+                self._sent.remove(sent)
+                return sent[1]
+        return self._aspect
+
     def pictures(self) -> Generator[VideoFrame, None, None]:
         """Every picture from the current position on, in presentation order.
 
-        Raises CorruptInput after more failures in a row than allowed.
+        Raises CorruptInput after more failures in a row than allowed, and FFmpeg's own error where
+        memory ran out.
         """
         reads_failed = 0
         while reads_failed < 2:
@@ -64,7 +85,9 @@ class Decoder:
                         reads_failed = 0
                         yield from self._decode(packet)
                 return
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                if says_out_of_memory(error):
+                    raise
                 # A read error: the demuxer may find its way again; twice in a row is the end.
                 reads_failed += 1
                 self._count_failure()
@@ -84,7 +107,11 @@ class Decoder:
         try:
             context = self.transparent or self._stream
             pictures = context.decode(packet)
-        except av.FFmpegError:
+            self._note_aspect(packet)
+        except av.FFmpegError as error:
+            if says_out_of_memory(error):
+                # The packet is sound: to skip it would be a loss, and an untold one.
+                raise
             if packet is not None and packet.pts is None:
                 self._lost_untimed += 1
             self._count_failure()
@@ -92,6 +119,12 @@ class Decoder:
         if pictures:
             self._failed_in_a_row = 0
         return pictures
+
+    def _note_aspect(self, packet: av.Packet[VideoStream] | None) -> None:
+        if packet is None:
+            return
+        self._aspect = self._stream.codec_context.sample_aspect_ratio or None
+        self._sent.append((packet.pts, self._aspect))
 
     def _count_failure(self) -> None:
         self.failures += 1
@@ -103,10 +136,13 @@ class Decoder:
             )
 
     def seek(self, pts: int) -> bool:
-        """Go to a key frame near ``pts``; False, and nothing changed, where that is not possible.
+        """Go to a key frame near ``pts``; False, and nothing changed, where that is not possible or
+        times do not tell where in the file they are.
 
         A generator of pictures made before must not be resumed after a seek.
         """
+        if not can_seek(self._container):
+            return False
         try:
             self._container.seek(pts, stream=self._stream)
         except av.FFmpegError:

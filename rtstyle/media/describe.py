@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rtstyle.media.clock import length_of
 from rtstyle.media.colour import bits_per_sample, colour_of, has_alpha, resolve_colour
 from rtstyle.media.hdr import is_hdr, said_hdr
 from rtstyle.media.hidden import count_shown
-from rtstyle.media.streams import duration_seconds, list_streams
+from rtstyle.media.marks import sphere_of, stereo_of
+from rtstyle.media.orientation import Orientation
+from rtstyle.media.streams import list_streams, rate_of
+from rtstyle.media.timecode import timecode_rate
 from rtstyle.types import Colour, Size, VideoInfo
 
 
 def describe(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, rotation: int
+    container: InputContainer,
+    stream: VideoStream,
+    first: VideoFrame,
+    orientation: Orientation,
+    aspect: Fraction,
+    said: Mapping[str, bytes],
 ) -> VideoInfo:
     """What an open file says of its pictures, and the ``first`` of them.
 
-    ``rotation``: degrees counterclockwise by which to turn them, as FFmpeg counts.
+    ``orientation``: how they are to be seen; ``aspect``: width of a stored pixel over its height;
+    ``said``: the first picture's side data, by their kinds.
     """
-    rotation = round(-rotation / 90) * 90 % 360
     stored = Size(first.width, first.height)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    quarter = rotation in (90, 270)
     time_base = stream.time_base or Fraction(1, 1000)
     shown, hidden = count_shown(container, stream)
     return VideoInfo(
-        size=stored.transposed if quarter else stored,
+        size=orientation.shown(stored),
         time_base=time_base,
-        average_rate=stream.average_rate or stream.guessed_rate,
+        average_rate=rate_of(stream),
         frames_in_header=shown,
-        duration_in_header=duration_seconds(container, stream),
-        rotation=rotation,
-        pixel_aspect=1 / aspect if quarter else aspect,
+        duration_in_header=length_of(container, stream),
+        rotation=orientation.turn,
+        pixel_aspect=1 / aspect if orientation.lies else aspect,
         colour=_stream_colour(stream, first),
         codec=stream.codec_context.name,
         streams=list_streams(container),
@@ -44,6 +52,10 @@ def describe(
         alpha=has_alpha(first),
         bits=bits_per_sample(first),
         frames_hidden=hidden,
+        mirrored=orientation.mirrored,
+        sphere=sphere_of(said),
+        stereo=stereo_of(said),
+        timecode_rate=timecode_rate(container, stream),
     )
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from rtstyle.errors import OutputNotWritable, UsageError
+from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
 from rtstyle.media.codecs import BitDepth, EncodeOptions, keeps_alpha
 from rtstyle.media.encode import VideoWriter
 from rtstyle.media.file import VideoFile, open_video
@@ -15,7 +15,12 @@ from rtstyle.media.numbered import is_picture, numbered_name
 from rtstyle.media.output import check_output, muxer_of
 from rtstyle.media.picture_codec import kind_of
 from rtstyle.media.sequence import SequenceFile, exact_rate, is_sequence
-from rtstyle.media.sequence_writer import PictureOptions, SequenceWriter, check_sequence_output
+from rtstyle.media.sequence_writer import (
+    PictureOptions,
+    SequenceWriter,
+    check_sequence_output,
+    read_by_a_run,
+)
 from rtstyle.media.sink import FrameSink
 from rtstyle.types import DEFAULT_LIMITS, Limits, SinkReport, VideoInfo
 
@@ -145,6 +150,11 @@ def check_target(
         check_sequence_output(output, source=source, overwrite=overwrite, options=options)
     else:
         check_output(output, source=_film(source), overwrite=overwrite, options=options)
+        if output in read_by_a_run(source):
+            raise OutputExists(
+                f"{str(output)!r} leads to what this run reads, which is never overwritten: "
+                "choose another name"
+            )
 
 
 def open_sink(
@@ -171,6 +181,7 @@ def open_sink(
         start=start,
         end=end,
         overwrite=overwrite,
+        protected=read_by_a_run(source),
     )
 
 

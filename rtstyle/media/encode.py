@@ -15,8 +15,9 @@ from av.video.stream import VideoStream
 
 from rtstyle.errors import OutputError
 from rtstyle.files import Protected
+from rtstyle.media.beside import Companions
+from rtstyle.media.captions import HELD_BY, with_captions
 from rtstyle.media.codecs import EncodeOptions
-from rtstyle.media.companions import Companions
 from rtstyle.media.film import FilmFile, tick_of
 from rtstyle.media.output import check_output, muxer_of
 from rtstyle.media.part_file import PartFile
@@ -83,6 +84,9 @@ class PictureEncoder:
             container, info, options, tick=self._tick, muxer=muxer, name=name
         )
         self._lengths: dict[int, int] = {}
+        self._captions: dict[int, bytes] = {}
+        self.captions_left = 0
+        """Pictures so far whose closed captions the codec has no place for."""
         self._options, self._given = options, 0
 
     def encode(self, frame: Frame, *, pts: int, length: int) -> Iterator[Packet[VideoStream]]:
@@ -91,6 +95,9 @@ class PictureEncoder:
         picture = self._convert(frame.pixels, frame.alpha)
         picture.pts, picture.time_base = pts, self._tick
         self._lengths[pts] = length
+        if frame.captions and self._options.codec in HELD_BY:
+            self._captions[pts] = frame.captions
+        self.captions_left += bool(frame.captions) and self._options.codec not in HELD_BY
         self._given += 1
         yield from self._timed(self._stream.encode(picture))
 
@@ -103,6 +110,8 @@ class PictureEncoder:
             mend_order(packet, self._options, self._given)
             if packet.pts is not None:
                 packet.duration = self._lengths.pop(packet.pts, packet.duration)
+                if captions := self._captions.pop(packet.pts, b""):
+                    packet = with_captions(packet, self._options.codec, captions)
             yield packet
 
 
@@ -126,13 +135,15 @@ class VideoWriter:
         overwrite: bool = False,
         companions: Companions | None = None,
         muxer_options: Mapping[str, str] | None = None,
+        protected: Protected | None = None,
     ) -> None:
         """``info`` is that of the source: time base, colour, pixel aspect and rate are kept.
 
         ``source`` is the file whose sound, subtitles, chapters, covers, attachments and tags are
         carried over, ``start`` and ``end`` (seconds of the clip) the range of it; the output then
         begins at ``start``. ``companions`` are taken instead of the source's. ``muxer_options``
-        are FFmpeg's, beside our own. Raises what
+        are FFmpeg's, beside our own. ``protected``: what the run reads, by
+        default the source. Raises what
         check_output raises, EncoderUnavailable where the codec refuses the size, and OutputError
         where another run writes the same file.
         """
@@ -142,9 +153,8 @@ class VideoWriter:
         self._count = 0
         self._first = 0
         self._length = 0
-        part = PartFile(
-            output, overwrite=overwrite, protected=Protected([] if source is None else [source])
-        )
+        protected = protected or Protected([] if source is None else [source])
+        part = PartFile(output, overwrite=overwrite, protected=protected)
         self._film = FilmFile(
             output,
             info,
@@ -220,6 +230,11 @@ class VideoWriter:
                 film.add(packet)
         except (av.FFmpegError, OSError) as error:
             raise film.failed(error) from error
+        if self._encoder.captions_left:
+            film.notes.append(
+                f"closed captions of {self._encoder.captions_left} picture(s) were left out, since "
+                "the codec has no place for them here; use --codec h264 or hevc to keep them"
+            )
         film.complete(
             frames=self._count,
             last=self._clock.last,

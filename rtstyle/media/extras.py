@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import AttachmentStream, Disposition
 from av.video.stream import VideoStream
 
-from rtstyle.media.streams import codec_name, open_container, packets_of
+from rtstyle.media.streams import codec_name, open_container, printable, raw_packets
 from rtstyle.media.tags import shown_text
 
 _COVERS_OF_MP4 = ("mjpeg", "png", "bmp")
@@ -82,7 +82,7 @@ def _cover_bytes(source: Path, indices: list[int]) -> dict[int, bytes]:
     # the other alone.
     with open_container(source) as container:
         try:
-            for packet in packets_of(container, *(container.streams[i] for i in indices)):
+            for packet in raw_packets(container, *(container.streams[i] for i in indices)):
                 if packet.size:
                     found.setdefault(packet.stream_index, bytes(packet))
                 if len(found) == len(indices):
@@ -116,7 +116,9 @@ def left_out(muxer: str, extras: Iterable[Attached]) -> tuple[str, ...]:
 def add_extra(output: OutputContainer, extra: Attached) -> Packet[VideoStream] | None:
     """Put it into an output that holds it; the packet given back must be written first of all."""
     if extra.cover is None or output.format.name != "mp4":
-        new = output.add_attachment(extra.name, extra.mimetype, extra.data)
+        new = output.add_attachment(printable(extra.name), printable(extra.mimetype), extra.data)
+        # Names are stored as the bytes they are, which PyAV takes here only.
+        new.metadata.update(filename=extra.name, mimetype=extra.mimetype)
         if extra.title is not None:
             new.metadata["title"] = extra.title
         return None

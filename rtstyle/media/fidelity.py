@@ -15,22 +15,30 @@ from pathlib import Path
 from av.container import InputContainer
 
 from rtstyle.errors import UsageError
+from rtstyle.media.captions import HELD_BY, CaptionCount
+from rtstyle.media.editions import read_editions
 from rtstyle.media.films import Announced, Film, UnannouncedError
 from rtstyle.media.inventory import (
-    check_chapters,
-    check_labels,
+    Pair,
     check_streams,
-    check_tags,
     muxer_of_file,
     pair_streams,
 )
+from rtstyle.media.labels import check_chapters, check_labels, check_tags
 from rtstyle.media.lockstep import Match, match_pictures
 from rtstyle.media.looks import check_looks, first_picture
 from rtstyle.media.moving import is_moving_webp
 from rtstyle.media.packets import Comparison, compare_packets
 from rtstyle.media.sequence import is_sequence
 from rtstyle.media.sequence_fidelity import compare_pictures
-from rtstyle.media.streams import open_container, pick_video, shown
+from rtstyle.media.streams import (
+    has_foreign_clock,
+    is_silent,
+    open_container,
+    pick_video,
+    printable,
+    shown,
+)
 from rtstyle.media.stretch import WHOLE, Seconds, Stretch, exact_seconds
 from rtstyle.media.track_checks import Clocks, check_tracks, strands_of
 from rtstyle.types import (
@@ -41,11 +49,12 @@ from rtstyle.types import (
     VideoInfo,
 )
 
-_FOREIGN_CLOCKS = ("mpegts", "mpeg")
-
+PICTURES = ("frames", "times", "duration")
+"""Kinds of checks of how many pictures there are, and when."""
 
 KINDS_OF_CHECK = (
     *("frames", "times", "start", "duration", "size", "aspect", "colour", "depth"),
+    *("sphere", "stereo", "captions", "editions"),
     *("transparency", "streams", "picture", "audio", "sync", "subtitle", "timing", "attachment"),
     *(
         "cover",
@@ -96,6 +105,8 @@ class Findings:
     """Whether the input could not be read to its end."""
     unlike: bool
     """Whether other pictures of the input decode than its packets announce."""
+    accounted: Mapping[str, str] = field(default_factory=dict)
+    """By their checks' names, why streams lack what they do, as the end of a sentence."""
 
 
 def verify_video(
@@ -158,23 +169,37 @@ def examine(
     with _both(input, output, limits) as (before, after):
         pairs = pair_streams(before, after)
         muxer = terms.muxer or muxer_of_file(output, after)
+        times = _check_times(match, seen.damage, window.begin, _may_move(before, match, sound))
         checks = (
-            *_check_times(match, seen.damage, window.begin, _may_move(before, match, sound)),
+            *(_excused(check, seen) for check in times),
             *check_looks(
                 replace(one, info=terms.promised or one.info),
                 other,
                 muxer,
                 told=terms.promised is not None,
             ),
+            *_check_captions(seen.captions, other.info.codec),
             *check_streams(before, after, pairs, muxer, empty),
             *check_tracks(pairs, sound, clocks, input, output, muxer),
             *(Check("reading", False, sentence) for sentence in sound.unread),
-            check_chapters(before, after, match.shift, window),
-            *check_labels(pairs),
-            *check_tags(before, after, muxer),
+            *_check_editions(input, output, muxer, terms.stretch.whole and not match.shift),
+            check_chapters(before, after, match.shift, window, muxer),
+            *check_labels(pairs, muxer),
+            *check_tags(before, after, muxer, ranged=window.begin is not None),
         )
+        accounted = dict(_accounts(pairs, sound))
     unread = any(sentence.startswith("the input") for sentence in sound.unread)
-    return Findings(checks, match, seen.failures, seen.repaired, unread, seen.unlike)
+    checks = tuple(replace(check, detail=printable(check.detail)) for check in checks)
+    return Findings(checks, match, seen.failures, seen.repaired, unread, seen.unlike, accounted)
+
+
+def _accounts(pairs: Iterable[Pair], sound: Comparison) -> Iterator[tuple[str, str]]:
+    for pair in pairs:
+        tally = sound.tallies.get(pair.mine.index)
+        if pair.theirs is None and is_silent(pair.mine):
+            yield pair.name, "it begins late in the source"
+        elif tally is not None and tally.lacked and tally.first_different is None:
+            yield pair.name, "damaged packets were left out"
 
 
 @contextmanager
@@ -199,6 +224,10 @@ class _Seen:
     failures: int = 0
     repaired: int = 0
     unlike: bool = False
+    captions: tuple[CaptionCount, CaptionCount] = field(
+        default_factory=lambda: (CaptionCount(), CaptionCount())
+    )
+    """Of the input and of the output."""
 
 
 def _match(
@@ -222,7 +251,8 @@ def _match(
             try:
                 announced = Announced(input, zero, terms.stretch)
                 match = match_pictures(announced, made_film, progress=tell, until_apart=True)
-                if match.complete and match.spans_agree and not made_film.failures:
+                whole = match.complete and match.spans_agree and not made_film.failures
+                if whole and not made_film.captions.pictures:
                     return _Seen(match)
                 unlike = True
             except UnannouncedError:
@@ -236,7 +266,14 @@ def _match(
             # What is lost to damage depends on how it is decoded: a conversion does it slowly.
             if match.complete and not (one.failures or other.failures):
                 break
-    return _Seen(match, _damage(one, other), one.failures, one.repaired, unlike and match.complete)
+    return _Seen(
+        match,
+        _damage(one, other),
+        one.failures,
+        one.repaired,
+        unlike and match.complete,
+        (one.captions, other.captions),
+    )
 
 
 def _check_times(
@@ -264,6 +301,59 @@ def _check_times(
     )
 
 
+def _check_captions(both: tuple[CaptionCount, CaptionCount], codec: str) -> Iterator[Check]:
+    mine, theirs = both
+    if not mine.pictures:
+        return
+    pictures = f"{mine.pictures} pictures with closed captions"
+    if mine.digest == theirs.digest:
+        yield Check("captions", True, f"{pictures}, the same in both")
+        return
+    held = codec in HELD_BY
+    why = "" if held else f"; they are kept with {' or '.join(HELD_BY)}, not with {codec}"
+    found = f"{pictures}, {theirs.pictures or 'none'} in the output{why}"
+    if mine.pictures == theirs.pictures:
+        found = f"{pictures}, which say something else in the output"
+    yield Check("captions", False, found, required=held)
+
+
+def _check_editions(input: Path, output: Path, muxer: str, whole: bool) -> Iterator[Check]:
+    mine = read_editions(input)
+    if mine is None or mine.plain:
+        return
+    theirs = read_editions(output)
+    stored = (b"" if theirs is None else theirs.content) == mine.content
+    kept = stored and not (mine.linked and not (theirs and theirs.linked))
+    said = "; ".join(mine.facts) or "its chapters say more than a plain list"
+    if kept:
+        yield Check("editions", True, f"{said}: as in the input")
+    elif mine.facts or muxer == "matroska":
+        yield Check(
+            "editions",
+            False,
+            f"of the input, {said}; the output shows all of it in the file's order",
+            required=muxer == "matroska" and whole and not stored,
+        )
+
+
+def _excused(check: Check, seen: _Seen) -> Check:
+    """The check, not required where the output's container could have no more."""
+    why = None if check.kept or check.kind not in PICTURES else _excuse(check, seen.match)
+    if why is None:
+        return check
+    return replace(check, detail=f"{check.detail}; {why}", required=False)
+
+
+def _excuse(check: Check, match: Match) -> str | None:
+    crowded = match.input_span < match.tick * match.input_frames
+    as_many = match.input_frames == match.output_frames
+    if crowded and as_many and match.missing == match.added:
+        return "pictures follow each other more closely than the container counts"
+    if check.kind == "duration" and match.complete:
+        return "only the last picture is shown longer or shorter"
+    return None
+
+
 def _check_start(match: Match, begin: Fraction | None, may_move: bool) -> Check:
     if begin is not None:
         off = match.shift + begin
@@ -282,7 +372,7 @@ def _check_start(match: Match, begin: Fraction | None, may_move: bool) -> Check:
 def _may_move(container: InputContainer, match: Match, sound: Comparison) -> bool:
     """Whether the input's clock starts where no output's can: before zero, or anywhere."""
     earliest = min([match.first_input, *sound.starts])
-    return earliest < 0 or container.format.name in _FOREIGN_CLOCKS
+    return earliest < 0 or has_foreign_clock(container)
 
 
 def _damage(input: Film, output: Film) -> str:

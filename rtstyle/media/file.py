@@ -11,34 +11,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-import cv2
-import numpy as np
 from av.video.frame import VideoFrame
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, UsageError
 from rtstyle.media.alpha import read_alpha
+from rtstyle.media.clock import clock_of, ends_at
 from rtstyle.media.colour import colour_of, has_alpha
 from rtstyle.media.deinterlace import check_deinterlace
 from rtstyle.media.describe import describe
 from rtstyle.media.hdr import SDR, hdr_name, is_hdr, is_ictcp
 from rtstyle.media.mark import Finder, Mark, Tail
 from rtstyle.media.read import PixelReader
-from rtstyle.media.reel import Reel, Shot
-from rtstyle.media.streams import end_pts, shown
+from rtstyle.media.reel import Reel, Shot, Stamp
+from rtstyle.media.sidedata import Beside, not_carried
+from rtstyle.media.streams import shown
 from rtstyle.media.timeline import Timeline, check_range
+from rtstyle.media.upright import ChangeNotes, Upright
 from rtstyle.types import (
     DEFAULT_LIMITS,
     Alpha,
     AnyPixels,
     Frame,
     Limits,
-    Size,
     SourceHealth,
     VideoInfo,
 )
 
 _log = logging.getLogger(__name__)
-_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _LEAD = Fraction(2)
 """Seconds before a mark at which to look for it, so that filters have seen what lies before."""
 
@@ -102,8 +101,7 @@ class VideoFile:
         self._name = shown(path)
         self._start, self._end, self._limits = start, end, limits
         self._after = after
-        self._notes: list[str] = []
-        self._changes_noted: set[str] = set()
+        self._notes = ChangeNotes(self._name)
         self._given = 0
         self._failures = 0
         self._tail = Tail()
@@ -115,15 +113,25 @@ class VideoFile:
             max_failures=limits.max_decode_failures,
         )
         first = self._reel.first
-        self._stored = Size(first.width, first.height)
-        self._info = describe(self._reel.container, self._reel.stream, first, self._reel.rotation)
+        self._upright = Upright(self._reel, self._notes)
+        self._info = describe(
+            self._reel.container,
+            self._reel.stream,
+            first,
+            self._upright.orientation,
+            self._upright.aspect,
+            self._upright.said.data,
+        )
         try:
             self._reader = self._choose_reader(first, deep, hdr)
         except BaseException:
             self._reel.close()
             raise
-        self._ends = end_pts(self._reel.container, self._reel.stream, first.pts)
+        self._ends = ends_at(self._reel.container, self._reel.stream, first.pts)
         self._timeline = self._new_timeline()
+        clock = clock_of(self._reel.container)
+        self._strays = clock.strays.get(self._reel.stream.index, 0)
+        self._notes.sentences.extend(clock.notes)
         self._note_losses(first)
         self._frames = self._iterate()
 
@@ -138,8 +146,12 @@ class VideoFile:
         late = ("a stream that begins in the middle of the file was not carried over",)
         return SourceHealth(
             decode_failures=self._reel.failures,
-            repaired_timestamps=self._timeline.repaired,
-            notes=(*self._notes, *self._note_fields(), *(late if self._reel.late_streams else ())),
+            repaired_timestamps=self._timeline.repaired + self._strays,
+            notes=(
+                *self._notes.sentences,
+                *self._note_fields(),
+                *(late if self._reel.late_streams else ()),
+            ),
         )
 
     def mark(self) -> Mark:
@@ -159,7 +171,7 @@ class VideoFile:
             repaired=self._timeline.repaired,
             failures=self._failures,
             deinterlaced=self._reel.deinterlaced,
-            notes=tuple(self._notes),
+            notes=tuple(self._notes.sentences),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -194,7 +206,8 @@ class VideoFile:
             if self._end is not None and seconds >= self._end:
                 break
             self._check_length(self._given, seconds - (self._start or 0))
-            pixels = self._upright(self._reader(picture), picture, seconds)
+            pixels = self._upright(self._reader(picture), picture, stamp, seconds)
+            self._note_said(stamp.said)
             self._tail.add(stamp.pts, pixels)
             self._failures = stamp.failures
             self._given += 1
@@ -202,9 +215,10 @@ class VideoFile:
                 pixels=pixels,
                 pts=pts,
                 time_base=self._info.time_base,
-                duration=picture.duration or None,
+                duration=stamp.duration,
                 index=self._given - 1,
-                alpha=self._alpha(picture, seconds),
+                alpha=self._alpha(picture, stamp, seconds),
+                captions=stamp.said.captions,
             )
         if self._given == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
@@ -233,7 +247,7 @@ class VideoFile:
         if finder.first is not None:
             shots = self._reel.shots_around(finder.first - lead) or self._reel.shots()
         for picture, stamp in shots:
-            if finder.is_there(stamp.pts, partial(self._again, picture, stamp.pts)):
+            if finder.is_there(stamp.pts, partial(self._again, picture, stamp)):
                 self._reel.go_on(failures=mark.failures, deinterlaced=mark.deinterlaced)
                 self._timeline.go_on(last=mark.last, offset=mark.offset, repaired=mark.repaired)
                 break
@@ -241,13 +255,13 @@ class VideoFile:
             self._reel.reopen()
             shots = self._counted(mark)
         self._given = mark.frames
-        self._notes.extend(note for note in mark.notes if note not in self._notes)
+        self._notes.sentences.extend(n for n in mark.notes if n not in self._notes.sentences)
         return shots
 
-    def _again(self, picture: VideoFrame, stamp: int | None) -> AnyPixels:
+    def _again(self, picture: VideoFrame, stamp: Stamp) -> AnyPixels:
         """The pixels of a picture that an earlier reading gave."""
-        pixels = self._upright(self._reader(picture), picture, Fraction(0))
-        self._tail.add(stamp, pixels)
+        pixels = self._upright(self._reader(picture), picture, stamp, Fraction(0))
+        self._tail.add(stamp.pts, pixels)
         return pixels
 
     def _counted(self, mark: Mark) -> Iterator[Shot]:
@@ -261,7 +275,7 @@ class VideoFile:
                 continue
             passed += 1
             if passed > mark.frames - len(mark.crc32):
-                self._again(picture, stamp.pts)
+                self._again(picture, stamp)
             if passed == mark.frames:
                 break
         if passed < mark.frames or self._tail.crc32 != mark.crc32:
@@ -271,19 +285,19 @@ class VideoFile:
             )
         return shots
 
-    def _alpha(self, picture: VideoFrame, seconds: Fraction) -> Alpha | None:
+    def _alpha(self, picture: VideoFrame, stamp: Stamp, seconds: Fraction) -> Alpha | None:
         alpha = read_alpha(picture)
         if alpha is None:
             return None
         if not self._info.alpha:
             # What writes the frames was told that all are opaque.
             if has_alpha(picture):
-                self._note_change(
+                self._notes(
                     "alpha",
                     f"pictures become transparent only at {float(seconds):.2f} s; that is ignored",
                 )
             return None
-        return cast(Alpha, self._upright(alpha, picture, seconds))
+        return cast(Alpha, self._upright(alpha, picture, stamp, seconds))
 
     def _choose_reader(self, first: VideoFrame, deep: bool, hdr: str) -> PixelReader:
         """What makes pixels of this file's pictures; from here on ``info`` says what they mean."""
@@ -300,22 +314,8 @@ class VideoFile:
         if is_hdr(stored) and hdr == "tonemap":
             self._info, maps = replace(self._info, colour=SDR), True
         reader = PixelReader(first, stored, deep=deep, tone_map=maps)
-        self._notes.extend(reader.notes)
+        self._notes.sentences.extend(reader.notes)
         return reader
-
-    def _upright(self, pixels: AnyPixels, picture: VideoFrame, seconds: Fraction) -> AnyPixels:
-        """``pixels`` (or alpha) of ``picture`` as large as the first one's and turned as it is to
-        be seen."""
-        size = Size(picture.width, picture.height)
-        if size != self._stored:
-            self._note_change(
-                "size",
-                f"the picture's size changes from {self._stored} to {size} at "
-                f"{float(seconds):.2f} s; such frames are fitted into {self._stored}",
-            )
-            pixels = letterbox(pixels, self._stored)
-        turn = _TURNS.get(self._info.rotation)
-        return pixels if turn is None else cast(AnyPixels, cv2.rotate(pixels, turn))
 
     def _check_length(self, index: int, seconds: Fraction) -> None:
         limits = self._limits
@@ -330,10 +330,21 @@ class VideoFile:
 
     def _note_losses(self, first: VideoFrame) -> None:
         if self._info.frames_hidden:
-            self._notes.append(
+            self._notes.sentences.append(
                 f"{self._info.frames_hidden} frame(s) of the source lie outside its edits, where "
                 "no player shows them, and were left out"
             )
+
+        slant = self._upright.orientation.slant
+        if slant:
+            self._notes.sentences.append(
+                f"the source is to be shown turned by another {slant:g} degrees; only quarter "
+                "turns are made"
+            )
+
+    def _note_said(self, said: Beside) -> None:
+        for kind, note in not_carried(said).items():
+            self._notes(kind, note)
 
     def _note_fields(self) -> list[str]:
         count = self._reel.deinterlaced
@@ -343,22 +354,3 @@ class VideoFile:
             f"the source is interlaced: the fields of {count} frame(s) were made into whole "
             "pictures (bwdif); --deinterlace off keeps them as they are"
         ]
-
-    def _note_change(self, kind: str, note: str) -> None:
-        if kind not in self._changes_noted:
-            self._changes_noted.add(kind)
-            self._notes.append(note)
-            _log.warning("%s: %s", self._name, note)
-
-
-def letterbox(pixels: AnyPixels, size: Size) -> AnyPixels:
-    """``pixels`` scaled to fit into ``size``, in the middle of a black picture of that size."""
-    height, width = pixels.shape[:2]
-    scale = min(Fraction(size.width, width), Fraction(size.height, height))
-    inner = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    fitted = cv2.resize(pixels, (inner.width, inner.height), interpolation=method)
-    canvas = np.zeros((size.height, size.width, *pixels.shape[2:]), pixels.dtype)
-    top, left = (size.height - inner.height) // 2, (size.width - inner.width) // 2
-    canvas[top : top + inner.height, left : left + inner.width] = fitted
-    return canvas

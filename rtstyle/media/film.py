@@ -16,13 +16,18 @@ from av.video.stream import VideoStream
 from rtstyle.errors import DiskFull, OutputError
 from rtstyle.files import is_disk_full
 from rtstyle.media.acceptance import Verdict
+from rtstyle.media.beside import Companions
 from rtstyle.media.codecs import EncodeOptions
-from rtstyle.media.companions import Companions, SourceCompanions
+from rtstyle.media.companions import SourceCompanions
+from rtstyle.media.finish import Finish
+from rtstyle.media.matroska import drop_default_duration
 from rtstyle.media.output import muxer_of
 from rtstyle.media.part_file import PartFile
 from rtstyle.media.payload import Mishaps
-from rtstyle.media.pictures import add_pictures, shape_pixels
-from rtstyle.media.streams import literal_url
+from rtstyle.media.pictures import nominal_rate, shape_pixels
+from rtstyle.media.rhythm import Rhythm
+from rtstyle.media.streams import ANY_TEXT, literal_url
+from rtstyle.media.tags import SPARE
 from rtstyle.media.tracks import AnyPacket
 from rtstyle.media.trial import close_quietly
 from rtstyle.media.verify import check_written
@@ -39,8 +44,6 @@ _INDEX_ENTRY = 40
 """Bytes of a packet's size, place and times, each where it is as long as can be."""
 _SOUND_PACKETS = 60
 """A second; AAC at 48 kHz has 47."""
-_SPARE = Fraction(1)
-"""Seconds after the last picture and sound in which a chapter may still begin or end."""
 
 
 def tick_of(info: VideoInfo) -> Fraction:
@@ -92,6 +95,7 @@ class FilmFile:
         self._source, self._start = source, start
         self._first = 0
         self._ends = Fraction(0)
+        self._rhythm = Rhythm(nominal_rate(info, options), self.tick)
         self._part = part
         self.notes.extend(
             f"what an earlier run left unfinished is kept as {path.name}"
@@ -102,6 +106,8 @@ class FilmFile:
         self._muxer_options = dict(muxer_options or {})
         self._container: OutputContainer | None = None
         self._companions = companions
+        self._ranged = start is not None or end is not None
+        self._finish = Finish.of(info, muxer_of(output))
         try:
             if source is not None and companions is None:
                 self._companions = self._open_companions(source, start, end)
@@ -142,6 +148,7 @@ class FilmFile:
             )
         if self._companions is not None:
             self._companions.attach(self.container, self.moved * self.tick)
+        self._finish.prepare(self.container.streams.video[0])
 
     def add(self, packet: Packet[VideoStream]) -> None:
         """Write a picture, followed by the sound that is due with it.
@@ -150,6 +157,8 @@ class FilmFile:
         holds back whatever runs ahead. Raises FFmpegError and OSError: see ``failed``.
         """
         time = None if packet.dts is None else packet.dts * packet.time_base
+        if packet.pts is not None:
+            self._rhythm.add(packet.pts)
         self.container.mux_one(packet)
         if self._companions is not None and time is not None:
             self._mux_others(self._companions.packets(time))
@@ -175,8 +184,10 @@ class FilmFile:
             if self._companions is not None:
                 others = self._companions
                 self._mux_others(others.end(shown_until) if cut else others.packets(None))
-                ends = max(shown_until, self._ends) + _SPARE
+                ends = max(shown_until, self._ends) + SPARE
                 others.complete(container, shown_until if cut else ends)
+            if self._source is not None and not cut and not self.moved and not self._ranged:
+                self._finish.hold_chapters(container, self._source)
             self._container = None
             container.close()
         except (av.FFmpegError, OSError) as error:
@@ -185,7 +196,14 @@ class FilmFile:
         try:
             muxer = muxer_of(self._output)
             self.notes.extend(shape_pixels(self._part.path, self._info, self._options, muxer))
+            if muxer in ("matroska", "webm") and not self._rhythm.even:
+                drop_default_duration(self._part.path)
             beside = self._companions
+            said = beside.tags if isinstance(beside, SourceCompanions) else {}
+            try:
+                self._finish.apply(self._part.path, said)
+            except OSError as error:
+                raise self.failed(error) from error
             mishaps = beside.mishaps if isinstance(beside, SourceCompanions) else Mishaps()
             if beside is not None:
                 beside.check(self._part.path)
@@ -296,7 +314,13 @@ class FilmFile:
         else:
             # Matroska's identifiers are random otherwise: two runs, two files.
             options["fflags"] = "+bitexact"
-        return av.open(literal_url(self._part.url), "w", format=muxer, container_options=options)
+        return av.open(
+            literal_url(self._part.url),
+            "w",
+            format=muxer,
+            container_options=options,
+            metadata_errors=ANY_TEXT,
+        )
 
     def _index_room(self, frames: int, seconds: Fraction) -> int:
         """Bytes that the index will hardly exceed; what is too much stays empty."""
@@ -333,46 +357,3 @@ class FilmFile:
             self.notes.extend(self._companions.notes)
             self._companions.close()
             self._companions = None
-
-
-def rehearse(
-    output: Path,
-    info: VideoInfo,
-    options: EncodeOptions,
-    *,
-    part: PartFile,
-    source: Path,
-    start: Fraction | None,
-    end: Fraction | None,
-) -> None:
-    """Begin a film as it will be put together at the end, and give it up, so that what the encoder
-    or the container refuses shows before hours of work and not after.
-
-    Raises EncoderUnavailable, OutputError and DiskFull; ``part`` stays locked, and empty.
-    """
-    film = FilmFile(
-        output,
-        info,
-        options,
-        part=part,
-        source=source,
-        start=start,
-        end=end,
-        keep_unfinished=False,
-    )
-    try:
-        add_pictures(
-            film.container,
-            info,
-            options,
-            tick=film.tick,
-            muxer=muxer_of(output),
-            name=output.name,
-        )
-        film.begin(info.start_pts)
-        film.container.start_encoding()
-    except (av.FFmpegError, OSError) as error:
-        raise film.failed(error) from error
-    finally:
-        film.close()
-    part.empty()

@@ -17,10 +17,13 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rtstyle.media.captions import CaptionCount, may_have_captions
+from rtstyle.media.clock import can_seek, clock_of, ends_at, packets_of
 from rtstyle.media.decode import Decoder, placed
 from rtstyle.media.lockstep import Moment
 from rtstyle.media.payload import READ_ERRORS
-from rtstyle.media.streams import end_pts, open_container, packets_of, pick_video, shown
+from rtstyle.media.sidedata import beside
+from rtstyle.media.streams import open_container, pick_video, rate_of, shown
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.media.timeline import Timeline
 from rtstyle.types import Limits
@@ -32,7 +35,7 @@ _MOST_REORDERED = 64
 
 
 class UnannouncedError(Exception):
-    """The packets of a file do not say when its pictures are shown."""
+    """The packets of a file do not say when its pictures are shown, or all that is compared."""
 
 
 class Film:
@@ -44,6 +47,8 @@ class Film:
         """``quick`` decodes with all processors and without the smoothing of blocks: the same
         times where nothing is damaged. Raises NotAVideo and NoVideoStream."""
         self._stretch = stretch
+        self.captions = CaptionCount()
+        """Of the pictures given so far."""
         self._container = open_container(path, max_pixels=limits.max_pixels)
         try:
             stream = pick_video(self._container, shown(path))
@@ -56,10 +61,11 @@ class Film:
                 self._container, stream, name=shown(path), max_failures=limits.max_decode_failures
             )
             self._tick = stream.time_base or Fraction(1, 1000)
+            self._strays = clock_of(self._container).strays.get(stream.index, 0)
             self._timeline = Timeline(
                 self._tick,
-                stream.average_rate or stream.guessed_rate,
-                ends=end_pts(self._container, stream, stream.start_time),
+                rate_of(stream),
+                ends=ends_at(self._container, stream, stream.start_time),
             )
         except BaseException:
             self._container.close()
@@ -78,7 +84,7 @@ class Film:
     @property
     def repaired(self) -> int:
         """Times that were missing or ran backwards so far."""
-        return self._timeline.repaired
+        return self._timeline.repaired + self._strays
 
     def moments(self) -> Generator[Moment, None, None]:
         """Raises CorruptInput after more failures in a row than the limits allow."""
@@ -92,6 +98,7 @@ class Film:
             if (end is not None and seconds >= end) or count == most:
                 return
             count += 1
+            self.captions.add(beside(picture).captions)
             length = picture.duration * self._tick if picture.duration else None
             yield Moment(pts * self._tick, length)
 
@@ -192,6 +199,8 @@ class Announced:
                             continue
                         if packet.pts is None or packet.size == 0 or packet.is_corrupt:
                             raise UnannouncedError(f"{shown(self._path)}: a packet has no time")
+                        if may_have_captions(packet):
+                            raise UnannouncedError(f"{shown(self._path)}: it may have captions")
                         if not packet.is_discard:
                             yield packet.pts, packet.duration or 0
             except READ_ERRORS as error:
@@ -201,6 +210,8 @@ class Announced:
         """Where that lands too late, pictures are missing, and the films are decoded."""
         begin = self._window.begin
         if begin is None or (self._stretch.begin or 0) <= _WORTH_SEEKING:
+            return
+        if not can_seek(container):
             return
         try:
             container.seek(int(begin / self._tick), stream=stream)

@@ -27,6 +27,9 @@ from av.buffer import Buffer
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
+from rtstyle.errors import DiskFull, OutputNotWritable
+from rtstyle.files import is_disk_full
+from rtstyle.media.sidedata import side_data_of
 from rtstyle.types import UNSPECIFIED, Colour, DeepPixels
 
 HDR_MODES = ("tonemap", "refuse")
@@ -109,7 +112,7 @@ def peak_of(frame: VideoFrame, colour: Colour) -> float:
 
 def _side_data(frame: VideoFrame, kind: str) -> bytes:
     # Its stub knows one kind only.
-    found = cast(Mapping[str, Buffer], frame.side_data).get(kind)
+    found = cast(Mapping[str, Buffer], side_data_of(frame)).get(kind)
     return b"" if found is None else bytes(found)
 
 
@@ -225,11 +228,19 @@ class ToneMap:
         source = graph.add_buffer(
             width=width, height=height, format=VideoFormat("gbrp16le"), time_base=Fraction(1, 1000)
         )
-        with tempfile.TemporaryDirectory(prefix="rtstyle-") as folder:
-            # The filter takes a file and reads it at once.
-            file = Path(folder, "tone.cube")
-            file.write_text(self._cube, encoding="ascii")
-            table = graph.add("lut3d", file=str(file), interp="tetrahedral")
+        try:
+            with tempfile.TemporaryDirectory(prefix="rtstyle-") as folder:
+                # The filter takes a file and reads it at once.
+                file = Path(folder, "tone.cube")
+                file.write_text(self._cube, encoding="ascii")
+                table = graph.add("lut3d", file=str(file), interp="tetrahedral")
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            kind = DiskFull if is_disk_full(error) else OutputNotWritable
+            raise kind(
+                f"a table of {len(self._cube) >> 20} MB for HDR cannot be kept while it is read "
+                f"({reason}); set TMPDIR to a folder with room"
+            ) from error
         sink = graph.add("buffersink")
         source.link_to(table)
         table.link_to(sink)

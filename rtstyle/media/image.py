@@ -55,7 +55,8 @@ def read_image(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pixels:
     """A picture file as uint8 ``(H, W, 3)`` RGB, turned upright as its Exif data says.
 
     Grey pictures get three equal channels, 16-bit ones are rounded to 8, transparent ones are laid
-    on white; of several in a file it is the first. Raises what ``open_picture`` raises.
+    on white; of several in a file it is the first. Raises what ``open_picture`` raises,
+    and BackendOutOfMemory where there is no memory for it.
     """
     picture = read_picture(path, limits=limits)
     if picture.alpha is None:

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import io
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import zip_longest
 from pathlib import Path
 
-import av
 from av.container import InputContainer
-from av.stream import AttachmentStream, Disposition, Stream
+from av.stream import AttachmentStream, Stream
 
 from rtstyle.media.codecs import MUXERS
 from rtstyle.media.languages import same_language
 from rtstyle.media.payload import same_codec
-from rtstyle.media.streams import codec_name, is_cover, pick_video
-from rtstyle.media.stretch import Window
-from rtstyle.media.tags import cut_chapters, is_unset_time
+from rtstyle.media.streams import codec_name, is_cover, is_silent, pick_video
+from rtstyle.media.trial import holds
 from rtstyle.types import Check
 
 KINDS = ("picture", "audio", "subtitle", "attachment", "cover", "data")
 _COVERS_OF_MP4 = ("mjpeg", "png", "bmp")
-_WRITERS_OWN = frozenset(
-    {
-        "major_brand",
-        "minor_version",
-        "compatible_brands",
-        "encoder",
-        "encoded_by",
-        "software",
-        "duration",
-        "writing_application",
-        "muxing_application",
-    }
-)
-"""Tags that every writer sets for itself."""
-_MP4_TAGS = frozenset(
-    {
-        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
-        *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
-        *("network", "keywords", "track", "disc", "creation_time", "season_number", "compilation"),
-    }
-)
-"""Tags that mp4 and mov have a place for."""
-_CHAPTER_TICK = Fraction(1, 1000)
-_FOREVER = Fraction(2**40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +76,10 @@ def _counterparts(
         return list(zip(mine, theirs, strict=True))
     left = list(theirs)
     found: dict[int, Stream] = {}
+    # What is only announced is the first to have none.
+    likely = sorted(mine, key=is_silent)
     for alike in (_alike, _any):
-        for stream in mine:
+        for stream in likely:
             other = next((other for other in left if alike(stream, other)), None)
             if stream.index not in found and other is not None:
                 found[stream.index] = other
@@ -141,16 +113,7 @@ def can_hold(muxer: str, stream: Stream) -> bool:
     if kind == "cover":
         # The muxer of QuickTime files takes none, though their demuxer knows them.
         return muxer == "matroska" or (muxer == "mp4" and codec_name(stream) in _COVERS_OF_MP4)
-    return codec_name(stream) != "unknown" and stream.codec_context.name in _codecs_of(muxer)
-
-
-@functools.cache
-def _codecs_of(muxer: str) -> frozenset[str]:
-    try:
-        with av.open(io.BytesIO(), "w", format=muxer) as container:
-            return frozenset(container.supported_codecs)
-    except (av.FFmpegError, ValueError):
-        return frozenset()
+    return codec_name(stream) != "unknown" and holds(muxer, stream)
 
 
 def check_streams(
@@ -189,117 +152,11 @@ def _missing(pair: Pair, muxer: str) -> Check:
         reason, required = "is not in the output; one picture stream is converted", False
     elif pair.kind == "data":
         reason, required = "is not in the output; data streams are not carried over", False
+    elif is_silent(pair.mine):
+        reason = "is not in the output; where the file begins, nothing of it was found"
     elif codec_name(pair.mine) == "unknown" and pair.kind == "audio":
         reason, required = "is not in the output; its codec is unknown to this build", False
     elif pair.kind != "audio" and not can_hold(muxer, pair.mine):
         elsewhere = "; an .mkv name keeps it" if can_hold("matroska", pair.mine) else ""
         reason, required = f"cannot be stored in {muxer}{elsewhere}", False
     return Check(pair.name, False, f"{pair.described}: {reason}", required=required)
-
-
-def check_labels(pairs: Sequence[Pair]) -> Iterator[Check]:
-    """Languages, titles and dispositions of the streams that both files have."""
-    both = [(pair, pair.theirs) for pair in pairs if pair.theirs is not None]
-    wrong = [
-        f"{pair.name}: {pair.mine.language or 'none'} to {other.language or 'none'}"
-        for pair, other in both
-        if pair.mine.language and not same_language(pair.mine.language, other.language)
-    ]
-    spoken = ", ".join(pair.mine.language or "none" for pair, _ in both if pair.kind != "data")
-    yield Check("languages", not wrong, "; ".join(wrong) or spoken)
-    named = [(p, o) for p, o in both if _title(p.mine)]
-    wrong = [
-        f"{pair.name}: {_title(pair.mine)!r} to {_title(other)!r}"
-        for pair, other in named
-        if _title(pair.mine) != _title(other)
-    ]
-    yield Check("titles", not wrong, "; ".join(wrong) or _number(len(named), "named stream"))
-    wrong = [
-        f"{pair.name}: {_flags(pair.mine)} to {_flags(other)}"
-        for pair, other in both
-        if _flags(pair.mine, _silent(pairs, pair)) != _flags(other, _silent(pairs, pair))
-    ]
-    said = ", ".join(f"{pair.name} {_flags(pair.mine)}" for pair, _ in both)
-    yield Check("dispositions", not wrong, "; ".join(wrong) or said)
-
-
-def _title(stream: Stream) -> str | None:
-    # QuickTime keeps it by the other name.
-    return stream.metadata.get("title") or stream.metadata.get("name")
-
-
-def _silent(pairs: Sequence[Pair], pair: Pair) -> bool:
-    """Whether ``default`` says nothing: there is one of the kind to choose from, or the input marks
-    none, where muxers mark the first."""
-    alike = [p for p in pairs if p.kind == pair.kind and p.theirs is not None]
-    return len(alike) == 1 or not any(p.mine.disposition & Disposition.default for p in alike)
-
-
-def _flags(stream: Stream, ignore_default: bool = False) -> str:
-    flags = [flag.name or "" for flag in Disposition if stream.disposition & flag]
-    if ignore_default:
-        flags = [flag for flag in flags if flag != "default"]
-    return "+".join(flags) or "none"
-
-
-def check_chapters(
-    input: InputContainer, output: InputContainer, shift: Fraction, window: Window
-) -> Check:
-    """``shift``: seconds by which the output as a whole is later; of the input what lies in the
-    ``window`` is compared, cut to it."""
-    before, after = input.chapters(), output.chapters()
-    if window.begin is not None or window.end is not None:
-        end = _FOREVER if window.end is None else window.end
-        earlier = -shift if window.begin is None else window.begin
-        before = cut_chapters(before, begin=window.begin, end=end, shift=earlier)
-        shift += earlier
-    for number, (one, other) in enumerate(zip_longest(before, after), start=1):
-        if one is None or other is None:
-            return Check(
-                "chapters", False, f"{len(before)} in the input, {len(after)} in the output"
-            )
-        title, kept = (chapter["metadata"].get("title", "") for chapter in (one, other))
-        if title != kept:
-            return Check("chapters", False, f"chapter {number}: {title!r} to {kept!r}")
-        begins, began = (c["start"] * (c["time_base"] or _CHAPTER_TICK) for c in (other, one))
-        moved = begins - began
-        if abs(moved - shift) > 2 * _CHAPTER_TICK and max(begins, began) > 0:
-            return Check("chapters", False, f"chapter {number} is {float(moved):+.3f} s off")
-    return Check("chapters", True, _number(len(before), "chapter"))
-
-
-def check_tags(input: InputContainer, output: InputContainer, muxer: str) -> Iterator[Check]:
-    """The container's own tags; those that the output's kind has no place for stand apart."""
-    before, after = _tags(input), _tags(output)
-    differ = {key: value for key, value in before.items() if after.get(key) != value}
-    homeless = {
-        key for key in differ if muxer in ("mp4", "mov") and key not in _MP4_TAGS | after.keys()
-    }
-    wrong = [
-        f"{key}: {_short(value)} to {_short(after.get(key))}"
-        for key, value in differ.items()
-        if key not in homeless
-    ]
-    yield Check("tags", not wrong, "; ".join(wrong) or _number(len(before), "tag"))
-    if homeless:
-        listed = ", ".join(sorted(homeless))
-        yield Check(
-            "tags", False, f"cannot be stored in {muxer}; .mkv keeps them: {listed}", required=False
-        )
-
-
-def _tags(container: InputContainer) -> dict[str, str]:
-    said = container.metadata.items()
-    tags = {key.lower(): value for key, value in said if not is_unset_time(key, value)}
-    if "creation_time" in tags:
-        # Containers differ in how finely they count it.
-        tags["creation_time"] = tags["creation_time"][: len("2000-01-01T00:00:00")]
-    return {key: value for key, value in tags.items() if key not in _WRITERS_OWN}
-
-
-def _short(text: str | None) -> str:
-    return "none" if text is None else repr(text if len(text) <= 40 else text[:37] + "...")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"

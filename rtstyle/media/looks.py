@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from av.codec import Codec
 from av.video.frame import VideoFrame
 
+from rtstyle.media.codecs import CODECS, depths_here
 from rtstyle.media.colour import bits_per_sample
 from rtstyle.media.decode import Decoder
 from rtstyle.media.file import open_video
 from rtstyle.media.hdr import SDR, hdr_name, is_hdr
+from rtstyle.media.marks import holds_sphere, holds_stereo
 from rtstyle.media.streams import open_container, pick_video, shown
-from rtstyle.types import UNSPECIFIED, Check, Colour, Limits, VideoInfo
+from rtstyle.types import UNSPECIFIED, Check, Colour, Limits, Sphere, Stereo, VideoInfo
 
+_DEEPEST = 16
 _WITH_ALPHA = ("ffv1", "qtrle", "png")
 
 
@@ -25,6 +29,7 @@ def check_looks(first: First, made: First, muxer: str, *, told: bool) -> Iterato
     one, mine = first.info, first.picture
     other, theirs = made.info, made.picture
     turned = f", turned by {one.rotation} degrees" if one.rotation else ""
+    turned += ", mirrored" if one.mirrored else ""
     same = one.size == other.size
     yield Check("size", same, f"{one.size}{turned}{'' if same else f' to {other.size}'}")
     # Matroska counts the width at which they are shown in whole pixels.
@@ -34,7 +39,8 @@ def check_looks(first: First, made: First, muxer: str, *, told: bool) -> Iterato
     yield _check_colour(one, other, mine.format.is_rgb or theirs.format.is_rgb, told)
     before, after = bits_per_sample(mine), bits_per_sample(theirs)
     depth = f"{before} bits" if before == after else f"{before} to {after} bits"
-    yield Check("depth", after >= before, depth)
+    yield Check("depth", after >= before, depth, required=after < min(before, _most_bits(other)))
+    yield from _check_marks(one, other, muxer)
     if one.alpha:
         yield Check(
             "transparency",
@@ -42,6 +48,33 @@ def check_looks(first: First, made: First, muxer: str, *, told: bool) -> Iterato
             "kept" if other.alpha else f"is not in the output ({other.codec})",
             required=_can_be_clear(other.codec, theirs, muxer),
         )
+
+
+def _check_marks(one: VideoInfo, other: VideoInfo, muxer: str) -> Iterator[Check]:
+    if one.sphere is not None:
+        turned = bool(one.rotation or one.mirrored)
+        required = holds_sphere(muxer, one.sphere) and not turned
+        yield _check_mark("sphere", one.sphere, other.sphere, required, muxer)
+    if one.stereo is not None:
+        turned = bool(one.rotation or one.mirrored)
+        required = holds_stereo(muxer, one.stereo) and not turned
+        yield _check_mark("stereo", one.stereo, other.stereo, required, muxer)
+
+
+def _check_mark(
+    name: str, mine: Sphere | Stereo, theirs: Sphere | Stereo | None, required: bool, muxer: str
+) -> Check:
+    if mine == theirs:
+        return Check(name, True, str(mine))
+    why = "" if required else f"; {muxer} has no place for it as it is"
+    found = "is not said in the output" if theirs is None else f"to {theirs}"
+    return Check(name, False, f"{mine} {found}{why}", required=required)
+
+
+def _most_bits(made: VideoInfo) -> int:
+    """Bits a sample that the output's codec could have had."""
+    name = Codec(made.codec, "r").canonical_name
+    return max(depths_here(name), default=8) if name in CODECS else _DEEPEST
 
 
 def _can_be_clear(codec: str, picture: VideoFrame, muxer: str) -> bool:

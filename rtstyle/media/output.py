@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtstyle.errors import EncoderUnavailable, OutputError, OutputExists, OutputNotWritable
-from rtstyle.files import name_excess, same_file, short_name
+from rtstyle.files import same_file, short_name
 from rtstyle.media.codecs import (
     CODECS,
     MUXERS,
@@ -22,6 +23,9 @@ from rtstyle.media.codecs import (
 from rtstyle.media.hardware import require_hardware
 from rtstyle.media.streams import copyable_sounds, open_container
 from rtstyle.media.trial import holds
+
+_LONGEST_NAME = 255
+"""Bytes, on nearly every file system."""
 
 
 def check_output(
@@ -103,6 +107,15 @@ def check_name(output: Path) -> None:
     over = name_excess(output)
     if over > 0:
         raise OutputNotWritable(f"{output.name}: {too_long(over)}")
+
+
+def name_excess(path: Path) -> int:
+    """By how many bytes the last part of ``path`` is longer than its folder takes; 0 or below
+    where it fits."""
+    longest = _LONGEST_NAME
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        longest = os.pathconf(path.parent, "PC_NAME_MAX")
+    return len(os.fsencode(path.name)) - longest
 
 
 def too_long(over: int) -> str:

@@ -14,9 +14,10 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
+from rtstyle.media.clock import can_seek, packets_of
 from rtstyle.media.hidden import HiddenSound
 from rtstyle.media.payload import READ_ERRORS, Piece, pieces_of
-from rtstyle.media.streams import open_container, packet_seconds, packets_of
+from rtstyle.media.streams import open_container, packet_seconds
 from rtstyle.media.stretch import Window
 from rtstyle.media.tally import Extents, Tally
 
@@ -155,7 +156,8 @@ def _packets(
     begin: Fraction | None,
 ) -> Generator[Packet[Stream], None, None]:
     """All that have content; from a place well before ``begin`` on where that can be found."""
-    if begin is not None and begin > 2 * _MARGIN and _lands_early(container, streams, begin):
+    far = begin is not None and begin > 2 * _MARGIN and can_seek(container)
+    if begin is not None and far and _lands_early(container, streams, begin):
         container.seek(int((begin - _MARGIN) * av.time_base))
     failures = 0
     while failures < 2:

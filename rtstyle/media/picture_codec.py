@@ -26,6 +26,7 @@ from rtstyle.media.deep import to_bytes, to_deep
 from rtstyle.media.facts import EXIF, PROFILE, RESOLUTION, TEXT, XMP, Facts, fitting
 from rtstyle.media.picture_file import Leaf
 from rtstyle.media.under import AnyAlpha
+from rtstyle.memory import out_of_memory, says_out_of_memory
 from rtstyle.types import Pixels
 
 QUALITY = 95
@@ -126,6 +127,8 @@ def encode(
             return _deep_png(leaves[0], facts), notes
         data = _shallow(kind, leaves, facts, motion)
     except (OSError, ValueError, cv2.error, struct.error, OverflowError, RuntimeError) as error:
+        if says_out_of_memory(error):
+            raise out_of_memory(f"while {path.name} was encoded") from error
         raise refused from error
     if kind.format == "GIF":
         notes.append("a GIF has 256 colours a picture: those painted were reduced to that many")
@@ -154,7 +157,9 @@ def _by_opencv(path: Path, leaf: Leaf, refused: OutputNotWritable) -> bytes:
     try:
         bgr = cv2.cvtColor(to_bytes(leaf.pixels), cv2.COLOR_RGB2BGR)
         done, data = cv2.imencode(path.suffix.lower(), bgr)
-    except cv2.error:
+    except cv2.error as error:
+        if says_out_of_memory(error):
+            raise out_of_memory(f"while {path.name} was encoded") from error
         raise refused from None
     if not done:
         raise refused

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rtstyle.errors import CorruptInput, LimitExceeded, NotAVideo
+from rtstyle.errors import CorruptInput, LimitExceeded, NotAVideo, RtstyleError
 from rtstyle.media.facts import (
     Facts,
     profile_space,
@@ -33,8 +33,9 @@ from rtstyle.media.facts import (
     turned,
     without_profile,
 )
-from rtstyle.media.header import picture_size
+from rtstyle.media.header import picture_size, unreadable_kind
 from rtstyle.media.under import AnyAlpha
+from rtstyle.memory import available_memory, out_of_memory, says_out_of_memory
 from rtstyle.types import AnyPixels, Limits, Size
 
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
@@ -46,10 +47,10 @@ _TIFF_BITS, _TIFF_KIND, _FLOATS = 258, 339, 3
 _MOST_AT_ONCE = 2**29
 """Pixels of all pictures of one file together: 1.5 GB of colours."""
 _MOST_COUNT = 100_000
+_LEAST_BYTES = 6
+"""A pixel: as the library decodes it, and as it is given on."""
 USUAL_DELAY, SHORTEST_DELAY = 100, 10
 """Milliseconds: browsers show for the first what is to be shown for less than twice the other."""
-_HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-_AVIF = (b"avif", b"avis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class PictureFile:
     """An opened picture file. Use it as a context, and from one thread."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
-        """Raises NotAVideo, CorruptInput and LimitExceeded."""
+        """Raises NotAVideo, CorruptInput, LimitExceeded and BackendOutOfMemory."""
         try:
             self.data = path.read_bytes()
         except OSError as error:
@@ -80,6 +81,7 @@ class PictureFile:
         """What was read otherwise than a viewer would expect."""
         if self._stated is not None:
             self._check(self._stated)
+            _check_memory(self._stated)
         self._image = self._opened()
         self.facts = Facts()
         """Known once a picture was read."""
@@ -173,9 +175,10 @@ class PictureFile:
                 return Image.open(io.BytesIO(self.data), formats=_FORMATS)
             except Image.DecompressionBombError as error:
                 raise LimitExceeded(f"{str(self._path)!r}: {error}; scale it down first") from None
-            except Exception:  # of many kinds, struct.error and zlib.error among them
-                pass
-        if (said := _unreadable_kind(self.data)) is not None:
+            except Exception as error:  # of many kinds, struct.error and zlib.error among them
+                if says_out_of_memory(error):
+                    raise out_of_memory("while a picture was read") from error
+        if (said := unreadable_kind(self.data)) is not None:
             raise NotAVideo(f"{str(self._path)!r} is {said}")
         if self._stated is not None:
             raise self._damaged()
@@ -313,12 +316,21 @@ class PictureFile:
         with _quietly():
             try:
                 yield
-            except (LimitExceeded, CorruptInput, NotAVideo, MemoryError):
+            except RtstyleError:
                 raise
             except Image.DecompressionBombError as error:
                 raise LimitExceeded(f"{str(self._path)!r}: {error}; scale it down first") from None
             except Exception as error:
+                if says_out_of_memory(error):
+                    raise out_of_memory("while a picture was read") from error
                 raise self._damaged() from error
+
+
+def _check_memory(size: Size) -> None:
+    """Refuse a picture that there is no memory for, as it is decoded and as it is given on."""
+    room = available_memory()
+    if room is not None and room.bytes < _LEAST_BYTES * size.width * size.height:
+        raise out_of_memory(f"before a picture of {size} was read")
 
 
 @contextlib.contextmanager
@@ -329,27 +341,6 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _unreadable_kind(data: bytes) -> str | None:
-    """What a file is that another program reads, and what to do."""
-    brand = data[8:12] if data[4:8] == b"ftyp" else b""
-    if brand in _HEIF:
-        return (
-            "a HEIC photo, which is not read here; save it as JPEG (an iPhone does so with "
-            "Settings, Camera, Formats, Most Compatible)"
-        )
-    if brand in _AVIF:
-        return "an AVIF picture, which this build of Pillow does not read; save it as PNG or JPEG"
-    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
-        return "a JPEG XL picture, which is not read here; save it as PNG or JPEG"
-    if data.startswith(b"8BPS"):
-        return "a Photoshop document, which is not read here; export it as PNG or TIFF"
-    if data.startswith(b"%PDF"):
-        return "a PDF, which is not read here; export its pages as PNG"
-    if data[:512].lstrip().startswith((b"<svg", b"<?xml")) and b"<svg" in data[:4096]:
-        return "an SVG drawing, which is not read here; export it as PNG"
-    return None
-
-
 def _by_opencv(data: bytes) -> npt.NDArray[np.generic] | None:
     for way in (cv2.IMREAD_UNCHANGED, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH):
         try:
@@ -357,7 +348,9 @@ def _by_opencv(data: bytes) -> npt.NDArray[np.generic] | None:
             picture: npt.NDArray[np.generic] | None = cv2.imdecode(
                 np.frombuffer(data, np.uint8), way
             )
-        except cv2.error:
+        except cv2.error as error:
+            if says_out_of_memory(error):
+                raise out_of_memory("while a picture was read") from error
             picture = None
         if picture is not None:
             return picture

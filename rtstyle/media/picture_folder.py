@@ -65,6 +65,12 @@ def check_folder(
                 "write to another folder"
             )
     _check_own(pattern, pictures, stamps)
+    for name in [*pictures, *([STAMPS_NAME] if stamps else [])]:
+        if not (folder / name).is_symlink() and not (folder / name).is_file():
+            raise OutputExists(
+                f"{str(folder / name)!r} is no file, though it is called like one of the pictures; "
+                "write to another folder"
+            )
     if not overwrite:
         raise OutputExists(
             f"{str(pattern)!r}: {some_names(pictures or [STAMPS_NAME])} "

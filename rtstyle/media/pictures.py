@@ -32,6 +32,8 @@ from rtstyle.media.matroska import store_pixel_aspect
 from rtstyle.types import Alpha, AnyPixels, Colour, VideoInfo
 
 _MAX_AV1_RATE = Fraction(240)
+_PROGRESSIVE = 1
+"""FFmpeg's number of the order of fields in which pictures are encoded here: whole."""
 _LEAST_AV1_SIDE = 32
 """Pixels; SVT-AV1 takes narrower pictures too, but then hangs or reads and writes beyond them."""
 _MATRIX_RGB = 0
@@ -148,13 +150,9 @@ def add_pictures(
         # Its header has no range, which is always limited, and one number for both 601 matrices.
         matrix = _MATRIX_601 if colour.matrix == _MATRIX_601_625 else colour.matrix
         colour = replace(colour, matrix=matrix, full_range=False)
-    rate = info.average_rate or Fraction(25)
-    if codec.name == "av1":
-        rate = min(rate, _MAX_AV1_RATE)
     encoder = choose_encoder(options, info, muxer)
     stream = container.add_stream(
         encoder.library,
-        rate=rate,
         options=encoder.settings,
         hwaccel=None if encoder.family is None else device_of(encoder.family),
     )
@@ -163,7 +161,7 @@ def add_pictures(
     context.width, context.height = size.width, size.height
     context.pix_fmt = encoder.pixel_format
     context.time_base = tick
-    context.sample_aspect_ratio = info.pixel_aspect
+    dress_pictures(stream, info, options, tick=tick)
     context.color_primaries, context.color_trc = colour.primaries, colour.transfer
     if codec.name == "ffv1":
         context.colorspace, context.color_range = _MATRIX_RGB, 2
@@ -172,9 +170,6 @@ def add_pictures(
         context.color_range = 2 if colour.full_range else 1
     # PyAV asks for slices, which cost x264 quality; whole frames in parallel do not.
     context.thread_type = ThreadType.AUTO
-    tag = codec_tag(options, info, container.format.name)
-    if tag is not None:
-        context.codec_tag = tag
     refused = EncoderUnavailable(
         f"{name}: {encoder.library} cannot encode {size}; "
         "use --codec ffv1 with an .mkv name, or scale the source"
@@ -191,6 +186,34 @@ def add_pictures(
             ) from None
         raise refused from None
     return stream, _converter(encoder.pixel_format, colour)
+
+
+def dress_pictures(
+    stream: VideoStream, info: VideoInfo, options: EncodeOptions, *, tick: Fraction
+) -> None:
+    """Give a picture stream what its container's header says beside what its encoder does; the same
+    whether the stream is encoded in place or put together from segments.
+
+    ``tick``: seconds in which its times are counted.
+    """
+    stream.time_base = tick
+    context = stream.codec_context
+    context.framerate = nominal_rate(info, options)
+    # Segments keep it rounded, or for some codecs not at all.
+    context.sample_aspect_ratio = info.pixel_aspect
+    context.field_order = _PROGRESSIVE
+    if options.codec == "prores":
+        # Matroska's copy of its tag, which would be taken for a header of the coding.
+        context.extradata = None
+    tag = codec_tag(options, info, stream.container.format.name)
+    if tag is not None:
+        context.codec_tag = tag
+
+
+def nominal_rate(info: VideoInfo, options: EncodeOptions) -> Fraction:
+    """Frames a second by which encoders plan, and which headers say of even times."""
+    rate = info.timecode_rate or info.average_rate or Fraction(25)
+    return min(rate, _MAX_AV1_RATE) if options.codec == "av1" else rate
 
 
 def mend_order(packet: Packet[VideoStream], options: EncodeOptions, frames: int) -> None:
@@ -213,7 +236,7 @@ def codec_tag(options: EncodeOptions, info: VideoInfo, muxer: str) -> str | None
     if options.codec == "hevc" and muxer in ("mp4", "mov"):
         # What Apple's players want.
         return "hvc1"
-    if options.codec == "prores" and muxer == "mov":
+    if options.codec == "prores" and muxer in ("mov", "matroska"):
         # Left to PyAV it is HQ's for every profile, and editors look at nothing else.
         return _PRORES_TAGS[choose_encoder(options, info, muxer).settings["profile"]]
     return None

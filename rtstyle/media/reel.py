@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from rtstyle.errors import CorruptInput, LimitExceeded
 from rtstyle.media.decode import Decoder
 from rtstyle.media.deinterlace import Deinterlacer
+from rtstyle.media.sidedata import Beside, beside
 from rtstyle.media.streams import open_container, pick_video, shown
 
 _WORTH_SEEKING = Fraction(2)
@@ -33,6 +34,12 @@ class Stamp:
     """Packets without a pts right before it that could not be decoded."""
     failures: int
     """Packets up to it that could not be decoded."""
+    duration: int | None
+    """Ticks for which it is shown; None where the file does not say. A filter counts others."""
+    said: Beside = field(default_factory=Beside)
+    """What the picture said beside its samples before any filter saw it."""
+    aspect: Fraction | None = None
+    """Width of a pixel over its height, by the pictures' own header; None where it does not say."""
 
 
 Shot = tuple[VideoFrame, Stamp]
@@ -71,20 +78,25 @@ class Reel:
         return pick_video(self.container, self._name)
 
     @property
-    def rotation(self) -> int:
-        """Degrees counterclockwise by which to turn the pictures.
+    def aspect(self) -> Fraction | None:
+        """As a stamp has it, of the first picture."""
+        return self._first_aspect
+
+    @property
+    def said(self) -> Beside:
+        """What the first picture says beside its samples, and the container of all of them.
 
         Only a stream's own decoder is told of it by the container.
         """
         if self._decoder.transparent is None:
-            return self.first.rotation
+            return beside(self.first)
         with open_container(self._path, max_pixels=self._max_pixels) as container:
             stream = pick_video(container, self._name)
             stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
             decoder = Decoder(container, stream, name=self._name, max_failures=self._max_failures)
             with closing(decoder.pictures()) as pictures:
                 first = next(pictures, None)
-            return 0 if first is None else first.rotation
+            return Beside() if first is None else beside(first)
 
     @property
     def failures(self) -> int:
@@ -164,17 +176,27 @@ class Reel:
                 f"{self._name}: not one frame could be decoded; the file is damaged or incomplete "
                 f"(copy it again), or its pictures have more than the {limit} pixels allowed"
             )
+        self._first_aspect = self._decoder.take_aspect(first.pts)
         return first
 
     def _stamped(self, first: VideoFrame | None, pictures: Iterable[VideoFrame]) -> Iterator[Shot]:
         """One picture is read ahead, since the time of the next tells a wild one."""
         held, lost, failures = first, 0, self._decoder.failures
+        aspect = self._first_aspect
         for picture in pictures:
             if held is not None:
-                yield held, Stamp(held.pts, picture.pts, lost, failures)
+                yield held, _stamp(held, picture.pts, lost, failures, aspect)
             held, lost, failures = picture, self._decoder.take_lost(), self._decoder.failures
+            aspect = self._decoder.take_aspect(picture.pts)
         if held is not None:
-            yield held, Stamp(held.pts, None, lost, failures)
+            yield held, _stamp(held, None, lost, failures, aspect)
 
     def _whole(self, shots: Iterable[Shot]) -> Generator[Shot, None, None]:
         yield from self._deinterlacer.frames(shots) if self._deinterlace else shots
+
+
+def _stamp(
+    picture: VideoFrame, following: int | None, lost: int, failures: int, aspect: Fraction | None
+) -> Stamp:
+    duration = picture.duration or None
+    return Stamp(picture.pts, following, lost, failures, duration, beside(picture), aspect)

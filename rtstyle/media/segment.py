@@ -8,6 +8,7 @@ SegmentFacts, which belong to the file.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -24,7 +25,7 @@ from rtstyle.files import create, is_disk_full, writable_url
 from rtstyle.media.codecs import EncodeOptions
 from rtstyle.media.encode import FrameClock, PictureEncoder
 from rtstyle.media.film import FilmFile, tick_of
-from rtstyle.media.pictures import codec_tag
+from rtstyle.media.pictures import dress_pictures
 from rtstyle.media.segment_file import (
     SegmentFacts,
     SegmentFile,
@@ -221,13 +222,7 @@ class SegmentJoiner:
     def _add_stream(self, template: VideoStream) -> VideoStream:
         # Opaque: where the codec's decoder has another name than its encoder, PyAV looks in vain.
         stream = self._film.container.add_stream_from_template(template, opaque=True)
-        stream.time_base = self._tick
-        context = stream.codec_context
-        # Matroska keeps it rounded, or for some codecs not at all.
-        context.sample_aspect_ratio = self._info.pixel_aspect
-        tag = codec_tag(self._options, self._info, self._film.container.format.name)
-        if tag is not None:
-            context.codec_tag = tag
+        dress_pictures(stream, self._info, self._options, tick=self._tick)
         if "alpha_mode" in template.metadata:
             # Without it, players take vp9 for opaque.
             stream.metadata["alpha_mode"] = template.metadata["alpha_mode"]
@@ -237,10 +232,23 @@ class SegmentJoiner:
         """Ticks at which each picture is decoded: when the one is shown that lies as many places
         ahead as decoding runs ahead of showing, so that times grow and none is later than its
         picture's."""
-        step = max(1, min((b - a for a, b in pairwise(self._shown())), default=1))
+        lead, first = self._lead(), self._facts[0].first
         for ahead in range(self._delay, 0, -1):
-            yield self._facts[0].first - ahead * step
+            yield first - lead * ahead // self._delay
         yield from self._shown()
+
+    def _lead(self) -> int:
+        """Ticks from the first decoding to the first showing: as many as from the end of the last
+        decoding to that of the last showing, since some containers tell by the former how long the
+        film is and how many pictures a second it has."""
+        last = deque(self._shown(), maxlen=self._delay + 1)
+        least = min((b - a for a, b in pairwise(self._shown())), default=1)
+        count = sum(facts.frames for facts in self._facts)
+        mean = (last[-1] - self._facts[0].first) // max(1, count - 1)
+        end = self._facts[-1]
+        wanted = end.end - last[0] - end.lengths[-1] if count > self._delay else 0
+        # No player may have to wait for it where the last pictures are shown for long.
+        return min(max(wanted, self._delay * least), 2 * self._delay * max(least, mean))
 
     def _shown(self) -> Iterator[int]:
         """Ticks of all pictures, as they are shown."""

@@ -14,7 +14,6 @@ import numpy as np
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, NotAVideo, UsageError
 from rtstyle.media.alpha import alpha_bytes
 from rtstyle.media.deep import to_bytes, to_deep
-from rtstyle.media.file import letterbox
 from rtstyle.media.image import Picture, read_picture
 from rtstyle.media.numbered import (
     STAMPS_NAME,
@@ -29,6 +28,7 @@ from rtstyle.media.numbered import (
 from rtstyle.media.stamps import Clock, Stamps, clock_of, is_stamps, read_stamps
 from rtstyle.media.timeline import check_range
 from rtstyle.media.under import extend_colours, on_white
+from rtstyle.media.upright import letterbox
 from rtstyle.types import (
     DEFAULT_LIMITS,
     Alpha,

@@ -84,18 +84,18 @@ def check_sequence_output(
     options.check(pattern)
     check_name(pattern.folder / pattern.name(1))
     folder = source.parent if source is not None and is_sequence(source) else None
-    check_folder(
-        pattern, source=folder, overwrite=overwrite, protected=_read_by_a_run(source, folder)
-    )
+    check_folder(pattern, source=folder, overwrite=overwrite, protected=read_by_a_run(source))
     return pattern
 
 
-def _read_by_a_run(source: Path | None, folder: Path | None) -> Protected:
-    """A film, or all that lies in the folder of a sequence."""
-    if folder is None:
-        return Protected([] if source is None else [source])
+def read_by_a_run(source: Path | None) -> Protected:
+    """What is read of ``source``: a film, or all that lies in the folder of numbered pictures."""
+    if source is None:
+        return Protected()
+    if not is_sequence(source):
+        return Protected([source])
     try:
-        return Protected(folder / name for name in os.listdir(folder))
+        return Protected(source.parent / name for name in os.listdir(source.parent))
     except OSError:
         return Protected()
 
@@ -138,10 +138,7 @@ class SequenceWriter:
         self._end = Fraction(0)
         self._open = True
         self._notes = list(_left_out(info, self._options))
-        folder = source.parent if source is not None and is_sequence(source) else None
-        self._part = PartFolder(
-            self._pattern, overwrite=overwrite, protected=_read_by_a_run(source, folder)
-        )
+        self._part = PartFolder(self._pattern, overwrite=overwrite, protected=read_by_a_run(source))
         self._notes.extend(
             f"what an earlier run left unfinished is kept in {path.name}"
             for path in self._part.left_by_others

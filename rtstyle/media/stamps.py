@@ -6,12 +6,14 @@ A header line, then one time a line in milliseconds, which may have decimals. Li
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from rtstyle.errors import InputError
+from rtstyle.files import open_regular
 from rtstyle.media.streams import check_readable
 
 _HEADER = "# timestamp format v2"
@@ -56,11 +58,12 @@ class Clock:
 
 
 def is_stamps(path: Path) -> bool:
-    """Whether ``path`` is a file that begins as timestamps files do."""
+    """Whether ``path`` is a regular file that begins as timestamps files do."""
     if path.suffix.lower() != ".txt":
         return False
     try:
-        with path.open("rb") as file:
+        # A pipe of that name would be waited for without end.
+        with os.fdopen(open_regular(Path(os.path.realpath(path))), "rb") as file:
             start = file.read(64)
     except (OSError, ValueError):
         return False

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import av
@@ -20,6 +21,7 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from rtstyle.errors import NotAVideo, NoVideoStream
+from rtstyle.media.many_tags import Covered, covered, crowd_of
 from rtstyle.types import StreamInfo
 
 S = TypeVar("S", bound=Stream)
@@ -32,13 +34,26 @@ _DEMUXERS = (
     "obu,ogg,rm,swf,tta,vc1,vvc,w64,wav,wtv,wv,yuv4mpegpipe"
 )
 _SAFE_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+ANY_TEXT = "surrogateescape"
+"""How tags are read and written: bytes that are no UTF-8 (titles of Windows-1251, Shift-JIS) stay
+what they are. Such text is shown with ``printable``."""
+LOOK_FURTHER = {"probesize": str(2**26), "analyzeduration": str(60_000_000)}
+"""How far to read (bytes, and microseconds of the film) for a sound that is announced and not found
+where FFmpeg looks, which is five seconds: one that is off the air for a while."""
 _CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+_FOREIGN_START = 10
+"""Seconds."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def shown(path: str | Path) -> str:
     """The file's name on one line, for messages."""
     return Path(path).name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
+
+
+def printable(text: str) -> str:
+    """Text of a file with bytes that are no UTF-8 written out, so that it can be printed."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def literal_url(path: Path) -> str:
@@ -74,15 +89,20 @@ def check_readable(path: str | Path, kind: str = "video") -> Path:
 def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputContainer:
     """Open ``path`` for demuxing, and no other file or address.
 
-    ``max_pixels`` also bounds what is decoded while the header is being understood. Raises
+    ``max_pixels`` also bounds what is decoded while the header is being understood. Where the file
+    has thousands of tags, only ``said_by`` and ``said_by_stream`` tell all of them. Raises
     NotAVideo where FFmpeg does not know the file's content.
     """
     path = check_readable(path)
-    options = dict(_SAFE_OPTIONS)
-    if max_pixels is not None:
-        options["max_pixels"] = str(max_pixels)
     try:
-        return av.open(literal_url(path), "r", options=options, metadata_errors="replace")
+        crowd = crowd_of(path)
+        file = covered(path, crowd) if crowd else literal_url(path)
+        container = open_file(file, max_pixels)
+        if any(is_silent(sound) for sound in container.streams.audio):
+            container.close()
+            file = covered(path, crowd) if crowd else literal_url(path)
+            container = open_file(file, max_pixels, further=LOOK_FURTHER)
+        return container
     except PermissionError:
         raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
     except (av.FFmpegError, ValueError) as error:
@@ -111,10 +131,22 @@ def _picture_kind(path: Path) -> str | None:
     return None
 
 
-def packets_of(
+def open_file(
+    file: str | Covered,
+    max_pixels: int | None = None,
+    further: Mapping[str, str] = MappingProxyType({}),
+) -> InputContainer:
+    """A name or an object that reads, opened for demuxing. Raises av.FFmpegError, OSError."""
+    options = {**_SAFE_OPTIONS, **further}
+    if max_pixels is not None:
+        options["max_pixels"] = str(max_pixels)
+    return av.open(file, "r", options=options, metadata_errors=ANY_TEXT)
+
+
+def raw_packets(
     container: InputContainer, *streams: S, on_late: Callable[[], None] | None = None
 ) -> Generator[Packet[S], None, None]:
-    """Packets of the streams, and an empty one for each at the end.
+    """Packets of the streams as the file has them, and an empty one for each at the end.
 
     ``on_late`` is called where the file has a stream that begins too late to be found when it is
     opened, as broadcasts may, and PyAV tells of it. Raises av.FFmpegError where reading fails.
@@ -156,8 +188,10 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
         if container.streams.video:
             held = "only a cover picture"
         raise NoVideoStream(f"{name}: holds {held}; name a file with moving pictures")
-    default = [stream for stream in decodable if stream.disposition & Disposition.default]
-    return (default or decodable)[0]
+    # What is only announced has no size.
+    there = [stream for stream in decodable if stream.codec_context.width] or decodable
+    default = [stream for stream in there if stream.disposition & Disposition.default]
+    return (default or there)[0]
 
 
 def _decoder(stream: Stream) -> object | None:
@@ -172,8 +206,17 @@ def codec_name(stream: Stream) -> str:
 
 
 def copyable_sounds(container: InputContainer) -> tuple[AudioStream, ...]:
-    """The audio streams whose codec is known."""
-    return tuple(stream for stream in container.streams.audio if _decoder(stream) is not None)
+    """The audio streams whose codec is known, and of which something was found."""
+    known = (stream for stream in container.streams.audio if _decoder(stream) is not None)
+    return tuple(stream for stream in known if not is_silent(stream))
+
+
+def is_silent(stream: Stream) -> bool:
+    """Whether a stream of sound is only announced: nothing of it lies where the file begins, so
+    that not even its rate is known. Broadcasts announce languages that are not on air."""
+    if stream.type != "audio" or _decoder(stream) is None:
+        return False
+    return not cast(AudioStream, stream).codec_context.sample_rate
 
 
 def copyable_subtitles(container: InputContainer) -> tuple[SubtitleStream, ...]:
@@ -188,7 +231,7 @@ def list_streams(container: InputContainer) -> tuple[StreamInfo, ...]:
             index=stream.index,
             kind=stream.type,
             codec=stream.codec_context.name if _decoder(stream) is not None else "unknown",
-            language=stream.language if stream.language not in (None, "und") else None,
+            language=None if stream.language in (None, "und") else printable(stream.language),
         )
         for stream in container.streams
     )
@@ -213,8 +256,13 @@ def left_behind(container: InputContainer, carried: Iterable[int]) -> tuple[str,
 
 
 def has_foreign_clock(container: InputContainer) -> bool:
-    """Whether the container's clock starts anywhere (MPEG streams) and not near zero."""
-    return container.format.name in ("mpegts", "mpeg")
+    """Whether the container's clock starts anywhere, as a broadcast's does, and not near zero."""
+    if container.format.name in ("mpegts", "mpeg"):
+        return True
+    starts = [start_seconds(stream) for stream in container.streams if stream.type != "data"]
+    known = [start for start in starts if start is not None]
+    # Nobody waits so long for a film to begin; it was cut out of a longer recording.
+    return bool(known) and min(known) >= _FOREIGN_START
 
 
 def not_carried(
@@ -225,7 +273,16 @@ def not_carried(
     carried = {stream.index for stream in container.streams if stream.type in kinds}
     carried |= {stream.index for stream in pictures}
     notes = list(left_behind(container, carried))
-    unknown = len(container.streams.audio) - len(copyable_sounds(container))
+    for number, sound in enumerate(container.streams.audio, 1):
+        if is_silent(sound):
+            said = [codec_name(sound)]
+            if sound.language not in (None, "und"):
+                said.append(shown(Path(sound.language or "")))
+            notes.append(
+                f"sound {number} ({', '.join(said)}) is announced, but nothing of it was found "
+                "where the file begins: it was left out"
+            )
+    unknown = sum(_decoder(stream) is None for stream in container.streams.audio)
     if unknown:
         notes.append(f"{unknown} audio stream(s) of unknown codec not carried over")
     unknown = len(container.streams.subtitles) - len(copyable_subtitles(container))
@@ -241,6 +298,20 @@ def _of_the_container(container: InputContainer) -> Iterator[int]:
         read = stream.type == "data" and stream.discard == Discard.all
         if told or read:
             yield stream.index
+
+
+def rate_of(stream: VideoStream) -> Fraction | None:
+    """Frames a second on average, by what the header says; None where that is unknown or cannot be.
+
+    Some demuxers and files give that of the clock's ticks, which no pictures have unless the times
+    of the first ones say so as well.
+    """
+    average, guessed = stream.average_rate, stream.guessed_rate
+    if average is None or stream.time_base is None or average * stream.time_base < 1:
+        return average or guessed
+    if guessed is not None and guessed < average:
+        return guessed
+    return average if average * stream.time_base == 1 else None
 
 
 def start_seconds(stream: Stream) -> Fraction | None:
@@ -267,6 +338,9 @@ def duration_seconds(container: InputContainer, stream: Stream) -> Fraction | No
     tagged = _tagged_seconds(stream)
     if tagged is None or whole is None:
         return whole
+    if container.metadata.get("encoder", container.metadata.get("ENCODER", "")).startswith("Lavf"):
+        # FFmpeg's writer counts from the file's beginning, others from the stream's.
+        tagged = max(Fraction(0), tagged - max(Fraction(0), start_seconds(stream) or Fraction(0)))
     # A tag that a file was given before it was cut says more than is there.
     return min(tagged, whole)
 

@@ -13,7 +13,9 @@ from av.stream import Disposition, Stream
 
 from rtstyle.errors import InputError
 from rtstyle.media.languages import QUICKTIME_LANGUAGES
+from rtstyle.media.said import said_by, said_by_stream
 from rtstyle.media.streams import open_container, shown
+from rtstyle.media.timecode import read_timecode
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -43,6 +45,10 @@ _WHOLE = Disposition.still_image | Disposition.multilayer | Disposition.dependen
 """What describes the coding of a stream, which a picture encoded anew does not share."""
 
 _MOST_NAMED = 8
+SPARE = Fraction(1)
+"""Seconds after the last picture and sound in which a chapter may still begin or end."""
+_TITLED = ("mp4", "mov")
+"""Containers in which a chapter without a title is given that of a later one."""
 _COARSE = Fraction(1, 100)
 """Seconds by which containers may round the beginning of a chapter."""
 
@@ -76,7 +82,7 @@ def dress(new: Stream, old: Stream, name: str, *, without: Sequence[str] = ()) -
     """Give a stream the other's tags and disposition, less the tags in ``without``; ``name`` is
     what messages call it."""
     new.disposition = old.disposition & ~(_WHOLE if new.type == "video" else Disposition(0))
-    tags = file_tags(old.metadata)
+    tags = file_tags(said_by_stream(old))
     # That of the file is written for every stream.
     tags.pop("creation_time", None)
     if "title" not in tags and "name" in tags:
@@ -102,12 +108,14 @@ def cut_chapters(
     end: Fraction,
     shift: Fraction,
     late: Fraction = Fraction(0),
+    muxer: str | None = None,
 ) -> list[Chapter]:
     """The chapters that lie in ``begin <= t < end`` (seconds of the source), cut to it and made
     ``shift`` seconds earlier, then ``late`` seconds later; one that begins where the output does
-    stays there."""
+    stays there. ``muxer``: what will write them."""
     first = shift if begin is None else max(begin, shift)
     kept: list[Chapter] = []
+    untitled = {"title": ""} if muxer in _TITLED else {}
     for chapter in sorted(chapters, key=_chapter_start):
         tick = chapter["time_base"] or Fraction(1, 1000)
         # An end may be unknown, which FFmpeg says with the least number there is.
@@ -121,7 +129,7 @@ def cut_chapters(
                 "start": round((opens + late) / tick) if opens else 0,
                 "end": round((min(stop, end) - shift + late) / tick),
                 "time_base": tick,
-                "metadata": dict(chapter["metadata"]),
+                "metadata": {**untitled, **chapter["metadata"]},
             }
         )
     return kept
@@ -138,6 +146,7 @@ def not_stored(
     tags: Mapping[str, str],
     labels: Sequence[Label],
     chapters: Sequence[Chapter],
+    timecode: str | None = None,
 ) -> tuple[str, ...]:
     """A sentence for each thing that was given to a file and that it does not say when read back.
 
@@ -145,14 +154,16 @@ def not_stored(
     """
     try:
         with open_container(path) as container:
-            said = {key.lower() for key in container.metadata}
+            said = {key.lower() for key in said_by(container)}
             streams = list(container.streams)[: len(labels)]
             found = [_lost(label, stream) for label, stream in zip(labels, streams, strict=False)]
             there = container.chapters()
+            counted = read_timecode(container)
     except (InputError, av.FFmpegError):
         # Whoever checks the pictures says so.
         return ()
-    lost = [f"of {label.name}: {what}" for label, what in zip(labels, found, strict=False) if what]
+    lost = [] if timecode is None or counted == timecode else ["of the picture: timecode"]
+    lost += [f"of {label.name}: {what}" for label, what in zip(labels, found, strict=False) if what]
     missing = sorted(key for key in tags if key.lower() not in said)
     if missing:
         named = ", ".join(shown_text(key) for key in missing[:_MOST_NAMED])

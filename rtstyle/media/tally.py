@@ -23,6 +23,8 @@ class Tally:
 
     spare: int = 0
     """Packets that may be missing from the copy: those that were counted as damaged."""
+    lacked: int = 0
+    """Those of them that are."""
     input_packets: int = 0
     output_packets: int = 0
     first_different: int | None = None
@@ -83,8 +85,11 @@ class Tally:
         """Whether the copy may do without it, which for a damaged one is then used up."""
         if piece.optional:
             return True
+        if self.spare <= 0:
+            return False
         self.spare -= 1
-        return self.spare >= 0
+        self.lacked += 1
+        return True
 
     def _differs(self, number: int, at: Fraction | None) -> None:
         self.first_different, self.first_different_at = number, at

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 
+from rtstyle.media.clock import can_seek, packets_of
 from rtstyle.media.inventory import Pair, can_hold
 from rtstyle.media.packets import ABSENT, COPIED, ENCODED, RETIMED, Comparison, Strand
 from rtstyle.media.payload import READ_ERRORS, same_codec
@@ -99,11 +102,12 @@ def check_tracks(
 
 
 def _check_content(pair: Pair, tally: Tally) -> Check:
-    same = tally.first_different is None
+    if tally.first_different is not None:
+        return Check(pair.name, False, f"{pair.described}: {_difference(tally)}")
     detail = f"{pair.described}: {tally.output_packets} packets, the same in both"
-    if not same:
-        detail = f"{pair.described}: {_difference(tally)}"
-    return Check(pair.name, same, detail)
+    if tally.lacked:
+        detail += f"; {tally.lacked} more of the input's are not in the output"
+    return Check(pair.name, not tally.lacked, detail)
 
 
 def _difference(tally: Tally) -> str:
@@ -220,8 +224,10 @@ def _heard_first(
         stream = cast(AudioStream, container.streams[index])
         try:
             if sought and begin is not None and stream.time_base is not None:
+                if not can_seek(container):
+                    return ()
                 container.seek(int((begin - _BEFORE) / stream.time_base), stream=stream)
-            with closing(container.decode(stream)) as frames:  # type: ignore[type-var]
+            with closing(_decoded(container, stream)) as frames:
                 for frame in frames:
                     if frame.pts is None or frame.time_base is None:
                         continue
@@ -234,6 +240,12 @@ def _heard_first(
         except READ_ERRORS:
             return ()
     return ()
+
+
+def _decoded(container: InputContainer, stream: AudioStream) -> Generator[AudioFrame, None, None]:
+    with closing(packets_of(container, stream)) as packets:
+        for packet in packets:
+            yield from stream.decode(packet)
 
 
 def _offset_words(offset: Fraction) -> str:

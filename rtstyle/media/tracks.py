@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import av
 from av.audio.frame import AudioFrame
@@ -21,6 +21,7 @@ from rtstyle.media.tags import Label, dress
 AnyPacket: TypeAlias = "Packet[Any]"
 """A packet of sound, of subtitles or of a cover: PyAV types each by its stream."""
 
+_HEADER: Final = "new_extradata"
 _TEXT_TICK = Fraction(1, 1_000_000)
 
 
@@ -33,6 +34,9 @@ class CopyTrack:
         """``name`` is what messages call the stream."""
         self.repaired = 0
         self.damaged = 0
+        self.changes = 0
+        """How often the coding changed on the way."""
+        self._header = stream.codec_context.extradata
         self._time_base = stream.time_base or _ticks_of(stream)
         self._stream = self._add(output, stream)
         self.label: Label = dress(self._stream, stream, name)
@@ -43,32 +47,60 @@ class CopyTrack:
     def _add(self, output: OutputContainer, stream: Stream) -> Stream:
         return output.add_stream_from_template(stream, opaque=True)
 
-    @property
-    def _least_step(self) -> int:
-        """Ticks of the source between two packets: those muxers refuse two in one tick of theirs,
-        which is known once they have begun."""
-        if not self._strict or self._stream.time_base is None:
-            return 1
-        return max(1, math.ceil(self._stream.time_base / self._time_base))
+    def _ticks(self) -> tuple[Fraction, int]:
+        """Seconds in which times are counted here, and how many of them two packets must be apart;
+        the muxer's own ticks are known once it has begun.
+
+        The finer of the source's and the muxer's: one that refuses two packets at one time must not
+        make a packet later than the source's clock can tell. Matroska holds them as they are.
+        """
+        theirs = self._stream.time_base
+        if not self._strict or theirs is None:
+            return self._time_base, 0
+        tick = min(self._time_base, theirs)
+        return tick, max(1, math.ceil(theirs / tick))
 
     def take(self, packet: AnyPacket, shift: Fraction) -> Iterator[AnyPacket]:
-        moved = round(shift / self._time_base)
+        tick, apart = self._ticks()
+        scale, moved = self._time_base / tick, round(shift / self._time_base)
         pts = packet.pts if packet.pts is not None else packet.dts
         dts = packet.dts if packet.dts is not None else packet.pts
         if pts is None or dts is None:
             self.repaired += 1
             pts = dts = self._next
         else:
-            pts, dts = pts - moved, dts - moved
-        if self._last_dts is not None and dts < self._last_dts + self._least_step:
-            self.repaired += 1
-            dts = self._last_dts + self._least_step
-            pts = max(pts, dts)
+            pts, dts = round((pts - moved) * scale), round((dts - moved) * scale)
+        if self._last_dts is not None and dts < self._last_dts + apart:
+            least = self._last_dts + apart
+            # Times that the source's clock cannot tell apart are not wrong.
+            self.repaired += least - dts > scale
+            dts, pts = least, max(pts, least)
+        packet.duration = round((packet.duration or 0) * scale)
+        if not packet.duration and scale > 1:
+            # Shorter than the source can tell; the last of all would end before it begins.
+            packet.duration = max(1, dts - (dts if self._last_dts is None else self._last_dts))
         self._last_dts = dts
-        self._next = dts + max(1, packet.duration or 1)
-        packet.pts, packet.dts = pts, dts
+        self._next = dts + max(1, packet.duration)
+        packet = self._without_header(packet)
+        packet.pts, packet.dts, packet.time_base = pts, dts, tick
         packet.stream = self._stream
         yield packet
+
+    def _without_header(self, packet: AnyPacket) -> AnyPacket:
+        """The packet less the header of its coding that recordings put together repeat: Matroska's
+        muxer writes it over whatever stands in the file's head."""
+        if not packet.has_sidedata(_HEADER):
+            return packet
+        same = bytes(packet.get_sidedata(_HEADER)) == self._header
+        self.changes += not same
+        if not same and self._strict:
+            return packet
+        plain: AnyPacket = Packet(bytes(packet))
+        plain.duration, plain.is_keyframe = packet.duration, packet.is_keyframe
+        for side in packet.iter_sidedata():
+            if side.data_type != _HEADER:
+                plain.set_sidedata(side)
+        return plain
 
     def cut(self, end: Fraction) -> None:
         """Nothing is held back that could be cut."""
@@ -106,10 +138,9 @@ class SubtitleTrack(CopyTrack):
         self._shift = Fraction(0)
         self._showing: AnyPacket | None = None
 
-    @property
-    def _least_step(self) -> int:
+    def _ticks(self) -> tuple[Fraction, int]:
         # Several subtitles may begin together.
-        return 0
+        return self._time_base, 0
 
     def take(self, packet: AnyPacket, shift: Fraction) -> Iterator[AnyPacket]:
         self._shift = shift

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import av
 
-from rtstyle.media.streams import has_length, open_container, packets_of, pick_video, shown
+from rtstyle.media.clock import can_seek, packets_of
+from rtstyle.media.streams import has_length, open_container, pick_video, rate_of, shown
 
 _BEFORE_END = Fraction(5)
 _LAST_PACKET = Fraction(1, 5)
@@ -66,7 +67,7 @@ def measure_extent(path: Path) -> Extent:
     with open_container(path) as container:
         stream = pick_video(container, shown(path))
         time_base = stream.time_base or Fraction(1, 1000)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = rate_of(stream) or Fraction(25)
         step = max(1, round(1 / (time_base * rate)))
         # What can be read of a damaged file is what a conversion will see of it too.
         with (
@@ -93,7 +94,7 @@ def ends_in_sound(path: Path) -> bool:
     """
     with open_container(path) as container:
         stream = pick_video(container, shown(path))
-        if container.duration is None or has_length(stream):
+        if container.duration is None or has_length(stream) or not can_seek(container):
             return False
         promised = Fraction(container.duration, av.time_base)
         try:

@@ -15,7 +15,15 @@ from torch.nn import functional
 SIZE_MULTIPLE = 4
 """Two halvings."""
 SIZE_MINIMUM = 32
+WIDEST = 1024
+"""Channels of a first layer; 32 is usual, and a net of this width has billions of weights."""
 _LENGSTROM_EPSILON = 1e-3
+
+
+def _check(width: int) -> int:
+    if not 1 <= width <= WIDEST:
+        raise ValueError(f"width must be between 1 and {WIDEST}, got {width}")
+    return width
 
 
 class _Conv(nn.Module):
@@ -49,10 +57,14 @@ class _Residual(nn.Module):
 
 
 class TransformerNet(nn.Module):
-    """``(N, 3, H, W)`` RGB in [0, 255] -> the same shape, about the same range, not clamped."""
+    """``(N, 3, H, W)`` RGB in [0, 255] -> the same shape, about the same range, not clamped.
+
+    Raises ValueError for a ``width`` outside 1..WIDEST.
+    """
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
+        width = _check(width)
         two, four = 2 * width, 4 * width
         self.conv1 = _Conv(3, width, 9, 1)
         self.in1 = nn.InstanceNorm2d(width, affine=True)
@@ -110,10 +122,12 @@ class LengstromNet(nn.Module):
     """``(N, 3, H, W)`` RGB in [0, 255] -> the same shape, within [-22.5, 277.5].
 
     ``layers`` stand in the order of the original's variables: weight, shift and scale of each.
+    Raises ValueError for a ``width`` outside 1..WIDEST.
     """
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
+        width = _check(width)
         two, four = 2 * width, 4 * width
         self.layers = nn.ModuleList(
             (

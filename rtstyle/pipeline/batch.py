@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
-from rtstyle.files import short_name
+from rtstyle.files import FileId, Protected, file_id, same_file, short_name, spelling
 from rtstyle.media import (
     EncodeOptions,
     check_container,
@@ -66,11 +66,13 @@ def plan_batch(
     container: str | None = None,
     overwrite: bool = False,
     skip_existing: bool = False,
+    reads: Sequence[Path] = (),
 ) -> BatchPlan:
     """Settle which file each of ``sources``, films or folders of films, becomes in ``folder``.
 
     A folder's tree is mirrored. A result keeps its film's name, and its kind of file where that
-    can be written, unless ``container`` names another (mp4, mkv, mov or webm). Nothing is made.
+    can be written, unless ``container`` names another (mp4, mkv, mov or webm). ``reads`` are files
+    that the run reads besides, as those of the style. Nothing is made.
 
     Raises UsageError where two would get one name, OutputExists where results are there already
     (unless ``overwrite`` or ``skip_existing``) or would replace an input, OutputNotWritable,
@@ -85,7 +87,7 @@ def plan_batch(
         for film, place in _films(sources, folder)
         for ending in (ending_for(film, options),)
     )
-    _refuse_inputs(jobs)
+    _refuse_inputs(jobs, reads)
     for target in {job.target.suffix.lower(): job.target for job in jobs}.values():
         check_container(target, options)
     there = [job for job in jobs if os.path.lexists(job.target)]
@@ -149,22 +151,27 @@ def _named(place: Path, ending: str) -> Path:
 
 def _distinct(jobs: Iterable[Job]) -> list[Job]:
     """The jobs without what was named twice; raises UsageError where two get one name."""
-    taken: dict[str, Job] = {}
+    kept: list[Job] = []
+    taken: dict[str | FileId, Job] = {}
     for job in jobs:
-        # Some file systems do not tell cases apart.
-        other = taken.setdefault(str(job.target).casefold(), job)
-        if other is not job and not _same(other.source, job.source):
+        # Two names of one file that is there already are one, too.
+        keys = [spelling(job.target), file_id(job.target)]
+        other = next((taken[key] for key in keys if key in taken), None)
+        if other is None:
+            kept.append(job)
+            taken.update((key, job) for key in keys if key is not None)
+        elif not (other.source == job.source or same_file(other.source, job.source)):
             raise UsageError(
                 f"{str(other.source)!r} and {str(job.source)!r} would both become "
                 f"{str(job.target)!r}; rename one, or convert them into two folders"
             )
-    return list(taken.values())
+    return kept
 
 
-def _refuse_inputs(jobs: Sequence[Job]) -> None:
-    inputs = {identity for job in jobs if (identity := _identity(job.source)) is not None}
+def _refuse_inputs(jobs: Sequence[Job], reads: Iterable[Path]) -> None:
+    inputs = Protected((*(job.source for job in jobs), *reads))
     for job in jobs:
-        if _identity(job.target) in inputs:
+        if job.target in inputs:
             raise OutputExists(
                 f"{str(job.target)!r} is an input itself, which is never overwritten; "
                 "write to another folder"
@@ -180,18 +187,6 @@ def _already(jobs: Sequence[Job]) -> str:
         f"{', '.join(names)} {verb} already; add --skip-existing to convert only the rest, "
         "or --overwrite to replace what is there"
     )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one == other or (_identity(one) is not None and _identity(one) == _identity(other))
 
 
 def _cannot_make(folder: Path, error: OSError) -> OutputNotWritable:

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from rtstyle.backends import BACKENDS, PRECISIONS, Stylizer, load_stylizer
-from rtstyle.errors import BackendOutOfMemory, UsageError
+from rtstyle.errors import UsageError
 from rtstyle.media import HDR_MODES, EncodeOptions, PictureOptions, to_bytes
+from rtstyle.pipeline.room import QUEUE_DEPTH, plan_film
 from rtstyle.styles import StyleSpec, find_style
 from rtstyle.types import AnyPixels, BackendInfo, Size, VideoInfo
 
@@ -59,6 +60,9 @@ class Brush:
         self.spec = spec
         self._stylizer = stylizer
         self._strength = strength
+        self.ahead = QUEUE_DEPTH
+        """How many frames may wait before and behind it."""
+        self._scarcity: str | None = None
 
     def info(self, requested: str) -> BackendInfo:
         """Where the net runs; ``requested`` is what to report where there is none."""
@@ -73,11 +77,20 @@ class Brush:
         fitting = _MOST_PIXELS_AT_ONCE // (size.width * size.height)
         return max(1, min(self._stylizer.batch_hint, fitting))
 
+    def plan(self, info: VideoInfo, options: EncodeOptions | PictureOptions) -> int:
+        """How many pictures of a film to give at once, where decoder and encoder need memory too.
+
+        Where there is less memory than usual but enough, fewer are given and fewer wait, and
+        ``notes_on`` says so. Raises BackendOutOfMemory where it does not suffice.
+        """
+        plan = plan_film(self._stylizer, info, options, batch=self.batch_for(info.size))
+        self.ahead, self._scarcity = plan.ahead, plan.note
+        return plan.batch
+
     def warm_up(self, size: Size, *, batch: int = 1) -> None:
         """Ready the net for ``batch`` pictures of ``size`` at once."""
         if self._stylizer is not None:
-            with _advice(size):
-                self._stylizer.warm_up(size, batch=batch)
+            self._stylizer.warm_up(size, batch=batch)
 
     def __call__(self, batch: AnyPixels) -> AnyPixels:
         """Stylize uint8 or uint16 ``(N, H, W, 3)`` RGB; the result has the same shape.
@@ -87,9 +100,8 @@ class Brush:
         """
         if self._stylizer is None:
             return batch
-        _, height, width, _ = batch.shape
-        with _advice(Size(width, height)):
-            painted = self._stylizer(to_bytes(batch))
+        width = batch.shape[2]
+        painted = self._stylizer(to_bytes(batch))
         if self._strength == 1.0:
             return painted
         # One tall picture, since OpenCV knows no batches.
@@ -103,12 +115,14 @@ class Brush:
         return cast(AnyPixels, mixed).reshape(batch.shape)
 
     def notes_on(self, info: VideoInfo, options: EncodeOptions | PictureOptions) -> tuple[str, ...]:
-        """A sentence where the net has fewer bits than source and result."""
+        """A sentence where the net has fewer bits than source and result, or memory is scarce."""
+        scarce = () if self._scarcity is None else (self._scarcity,)
         if self._stylizer is None or not isinstance(options, EncodeOptions):
-            return ()
+            return scarce
         if min(info.bits, options.bits_for(info.bits)) <= 8:
-            return ()
+            return scarce
         return (
+            *scarce,
             f"the net paints with 8 bits a sample; the source's {info.bits} are kept only in what "
             "--strength leaves of it",
         )
@@ -140,14 +154,3 @@ def open_brush(
         return
     with open_stylizer(spec, backend=backend, precision=precision) as opened:
         yield Brush(spec, opened, strength)
-
-
-@contextmanager
-def _advice(size: Size) -> Iterator[None]:
-    try:
-        yield
-    except BackendOutOfMemory as error:
-        raise BackendOutOfMemory(
-            f"{error}; pictures of {size} are too much for this style here: "
-            "scale the source down or take a style with a narrower net"
-        ) from error

@@ -35,7 +35,12 @@ def calibrate_pack(spec: StyleSpec, photos: Path) -> Calibration:
 
 def _chosen(folder: Path) -> list[Path]:
     """Some pictures, which depends on their names alone."""
-    found = [p for p in folder.rglob("*") if is_picture(p.name) and p.is_file()]
+    try:
+        found = [p for p in folder.rglob("*") if is_picture(p.name) and p.is_file()]
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be looked through ({error.strerror}); name a folder of photos alone"
+        ) from error
     if len(found) < 2:
         raise InputError(
             f"{folder}: {len(found)} photos found; calibrating needs at least 2 (better 40)"

@@ -11,13 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rtstyle.pipeline.room import QUEUE_DEPTH
 from rtstyle.pipeline.stage import StageClosedError, prefetch
 from rtstyle.pipeline.stats import Progress, ProgressMeter, StageStats
 from rtstyle.types import AnyPixels, Frame
-
-QUEUE_DEPTH = 4
-"""Frames that wait before the net and before the encoder: enough to bridge the encoder's uneven
-pace, few enough that a 4K job holds some 200 MB of them."""
 
 
 class FrameWriter(Protocol):
@@ -53,7 +50,8 @@ def convert(
 ) -> bool:
     """Write every frame of ``source`` into ``sink``, painted; False where ``stop`` ended it early.
 
-    ``paint`` takes and gives uint8 ``(N, H, W, 3)`` RGB, N being ``batch`` but for the last.
+    ``paint`` takes and gives uint8 ``(N, H, W, 3)`` RGB, N being ``batch`` but for the last. Where
+    it has an attribute ``ahead``, so many frames wait instead of QUEUE_DEPTH: memory is scarce.
 
     Decoding and painting run in threads of their own. Encoding runs in the calling thread: it is
     the last stage, so Ctrl-C arrives where the sink is held and where the other two are ended,
@@ -64,12 +62,13 @@ def convert(
     """
     meter = ProgressMeter(frames_expected, frames_before=frames_before)
     stop = stop or threading.Event()
+    ahead: int = getattr(paint, "ahead", QUEUE_DEPTH)
     if progress is not None:
         progress(meter.at(frames_before))
     with (
-        prefetch(stats.decode.watch(source), QUEUE_DEPTH, name="decode", stop=stop) as frames,
+        prefetch(stats.decode.watch(source), ahead, name="decode", stop=stop) as frames,
         prefetch(
-            _painted(frames, paint, stats.stylize, batch), QUEUE_DEPTH, name="stylize", stop=stop
+            _painted(frames, paint, stats.stylize, batch), ahead, name="stylize", stop=stop
         ) as painted,
     ):
         try:

@@ -27,6 +27,7 @@ from rtstyle.media import (
     to_deep,
     write_leaves,
 )
+from rtstyle.memory import memory_told
 from rtstyle.pipeline.brush import Brush, Style, check_choice, open_brush
 from rtstyle.types import DEFAULT_LIMITS, AnyPixels, Limits, Pixels
 
@@ -52,6 +53,7 @@ class PictureReport:
         return self.frames_out < self.frames_in
 
 
+@memory_told("while a picture was stylized")
 def stylize_image(
     source: str | Path | Pixels,
     style: Style | None,

@@ -86,9 +86,10 @@ class Journal:
             self.folder.clear(but=(_FILM,))
             self.folder.write(_ASKED, dict(key))
 
-    def require(self, key: Key) -> None:
-        """Raise OutputError where the earlier run was asked for something else, naming what."""
-        asked = self.folder.read(_ASKED)
+    def require(self, key: Key, placed: Placed | None = None) -> None:
+        """Raise OutputError where the earlier run, or that of the film ``placed``, was asked for
+        something else, naming what."""
+        asked = self.folder.read(_ASKED) if placed is None else placed.asked
         if asked is None:
             raise OutputError(
                 f"{self._name}: cannot resume, since the journal of the earlier run is damaged; "
@@ -146,7 +147,7 @@ class Journal:
     @property
     def placed(self) -> Placed | None:
         """The film of an earlier run that was about to get its name, or has it."""
-        record = self.folder.read(_PLACED)
+        record = self.folder.read(_PLACED) or self.folder.sealed
         try:
             return None if record is None else Placed.from_json(record)
         except (ValueError, KeyError, TypeError, ArithmeticError):
@@ -161,6 +162,8 @@ class Journal:
         so last. Raises OutputNotWritable."""
         self._done = []
         self.folder.clear(but=(_PLACED,))
+        if self.folder.read(_PLACED) is not None:
+            self.folder.seal(_PLACED)
         self.folder.remove()
 
     def leave(self, *, keep: bool = False) -> None:

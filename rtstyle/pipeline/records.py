@@ -83,6 +83,8 @@ class Placed:
     inode: int
     bytes: int
     frames: int
+    asked: Mapping[str, Any]
+    """What the run was asked for."""
     shown_until: Fraction
     """Seconds of the source's clock at which the last frame ends."""
     settings: Mapping[str, str]
@@ -107,6 +109,7 @@ class Placed:
             "inode": self.inode,
             "bytes": self.bytes,
             "frames": self.frames,
+            "asked": dict(self.asked),
             "shown_until": str(self.shown_until),
             "settings": dict(self.settings),
             "losses": list(self.losses),
@@ -124,6 +127,7 @@ class Placed:
             inode=_number(record["inode"], 0, 2**64),
             bytes=_number(record["bytes"], 0),
             frames=_number(record["frames"], 1),
+            asked=dict(record["asked"]),
             shown_until=Fraction(str(record["shown_until"])),
             settings={str(k): str(v) for k, v in dict(record["settings"]).items()},
             losses=_sentences(record["losses"]),

@@ -18,6 +18,7 @@ from rtstyle.media import (
     is_pictures,
     options_for,
 )
+from rtstyle.memory import memory_told
 from rtstyle.pipeline.brush import Style, check_choice, open_brush
 from rtstyle.pipeline.convert import ConversionStats
 from rtstyle.pipeline.interrupt import stop_on_interrupt
@@ -45,6 +46,7 @@ _SHORTEST_SHORTAGE = Fraction(1, 4)
 """Seconds; lengths of a container are those of its longest stream, and sound ends on a packet."""
 
 
+@memory_told("while a film was converted")
 def stylize_video(
     source: str | Path,
     output: str | Path,
@@ -178,7 +180,7 @@ def stylize_video(
         if on_backend is not None:
             on_backend(info)
         began = time.perf_counter()
-        batch = brush.batch_for(work.info.size)
+        batch = brush.plan(work.info, options)
         brush.warm_up(work.info.size, batch=batch)
         if isinstance(work, PlainWork):
             work.begin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -82,6 +83,7 @@ class Work:
         self._overwrite, self._protected = overwrite, Protected([source])
         self.journal = Journal(WorkFolder(output, self._protected), output.name)
         self._placed: Placed | None = None
+        self._key: Key = {}
         if self.journal.folder.find():
             if resume:
                 self._placed = placed_film(self.journal, output, options)
@@ -153,9 +155,11 @@ class Work:
             "version of rtstyle": __version__,
             **software_versions(),
         }
+        # As it is read again.
+        self._key = json.loads(json.dumps(key))
         self.journal.folder.open()
         if self._placed is not None:
-            self.journal.require(key)
+            self.journal.require(key, self._placed)
             return
         self._part = self._open_part()
         self._assembly.rehearse(self._part)
@@ -245,6 +249,7 @@ class Work:
             inode=status.st_ino,
             bytes=status.st_size,
             frames=frames,
+            asked=self._key,
             shown_until=self.shown_until,
             settings=settings_beside(self._options),
             losses=self.losses,

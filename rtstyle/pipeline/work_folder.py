@@ -57,6 +57,7 @@ class WorkFolder:
         self._protected = protected or Protected()
         self._name = output.name
         self._token: str | None = None
+        self._private = False
         self._lock: int | None = None
 
     @property
@@ -87,7 +88,7 @@ class WorkFolder:
         try:
             record = json.loads(read_regular(self.path / _JOURNAL, _MOST_BYTES))
             self._token = _token_of(record)
-            private = record["private"] is True
+            self._private = private = record["private"] is True
         except FileNotFoundError:
             if _is_private(status) and self._is_barely_begun():
                 return False
@@ -180,7 +181,7 @@ class WorkFolder:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self._token = token
+        self._token, self._private = token, private
         try:
             rename_new(new, self.path / _JOURNAL)
         except FileExistsError:
@@ -241,20 +242,29 @@ class WorkFolder:
 
     def read(self, stem: str) -> dict[str, Any] | None:
         """A record as it was written; None where there is none, or it is damaged."""
-        if self._token is None:
-            return None
+        return None if self._token is None else _record_in(self.file(stem, ".json"))
+
+    @property
+    def sealed(self) -> dict[str, Any] | None:
+        """The record that took the journal's place."""
+        return None if self._token is None else _record_in(self.path / _JOURNAL)
+
+    def seal(self, stem: str) -> None:
+        """Put a record in the journal's place, in one step: with it the folder is known for ours to
+        the last, and what it says with it. Raises OutputNotWritable."""
         try:
-            found = json.loads(read_regular(self.file(stem, ".json"), _MOST_BYTES))
-            record = found["record"]
-            whole = found["sha256"] == _digest(record)
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            return None
-        return record if whole and isinstance(record, dict) else None
+            os.replace(self.file(stem, ".json"), self.path / _JOURNAL)
+        except OSError as error:
+            raise self.failed(error) from None
+        sync_folder(self.path)
 
     def write(self, stem: str, record: Record) -> None:
         """Write a record, in one step and onto the disk; raises DiskFull, OutputNotWritable."""
         path = self.file(stem, ".json")
-        data = json.dumps({"sha256": _digest(record), "record": record}, allow_nan=False)
+        assert self._token is not None
+        facts = _identity(self._token, private=self._private)
+        facts |= {"sha256": _digest(record), "record": record}
+        data = json.dumps(facts, allow_nan=False)
         new = self.free(path.with_name(path.name + ".new"))
         try:
             descriptor = create(new, mode=0o600)
@@ -329,9 +339,22 @@ def _folder_name(name: str) -> str:
     return short_name(name, f".{digest}{_ENDING}")
 
 
+def _identity(token: str, *, private: bool) -> dict[str, Any]:
+    return {"program": PROGRAM, "format": FORMAT, "token": token, "private": private}
+
+
 def _journal(token: str, *, private: bool) -> bytes:
-    facts = {"program": PROGRAM, "format": FORMAT, "token": token, "private": private}
-    return json.dumps(facts).encode()
+    return json.dumps(_identity(token, private=private)).encode()
+
+
+def _record_in(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(read_regular(path, _MOST_BYTES))
+        record = found["record"]
+        whole = found["sha256"] == _digest(record)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return record if whole and isinstance(record, dict) else None
 
 
 def _token_of(record: Record) -> str:

@@ -12,9 +12,16 @@ from rtstyle.styles.library import (
     user_styles,
 )
 from rtstyle.styles.likeness import EQUAL_DB, LEAST_PSNR_DB, psnr
-from rtstyle.styles.pack import add_calibration, load_pack, read_bounded, verify, write_pack
+from rtstyle.styles.pack import (
+    add_calibration,
+    check_replaceable,
+    load_pack,
+    read_bounded,
+    verify,
+    write_pack,
+)
 from rtstyle.styles.recognise import is_safetensors, other_kind
-from rtstyle.styles.registry import bundled_styles, find_style, read_model
+from rtstyle.styles.registry import bundled_styles, find_style, read_model, style_files
 from rtstyle.styles.spec import SizeRule, StyleSpec
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "brief",
     "bundled_styles",
     "check_new_name",
+    "check_replaceable",
     "find_style",
     "install",
     "is_safetensors",
@@ -40,6 +48,7 @@ __all__ = [
     "read_bounded",
     "read_model",
     "remove",
+    "style_files",
     "user_folder",
     "user_styles",
     "verify",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import re
-from contextlib import suppress
+import stat
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +20,7 @@ from rtstyle.errors import (
     OutputNotWritable,
     UnsafeModel,
 )
+from rtstyle.files import TOKEN, OwnNames, beside, is_disk_full, rename_new
 from rtstyle.styles.admission import admit, brief
 from rtstyle.styles.spec import (
     FAMILIES,
@@ -35,6 +36,12 @@ from rtstyle.styles.spec import (
 _MAX_CARD_BYTES = 64 * 2**10
 _MAX_TEXT = 2000
 _LARGEST_SIDE = 4096
+_MOST_FIGURES = 100
+_LARGEST_FIGURE = 1e12
+"""Of ``measured``: billions of operations and decibels stay far below."""
+_LARGEST_REACH = 3.4e38
+"""Of ``activations``: the end of float32, which the tensors are of."""
+_FIGURE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEYS = frozenset(
     ("format", "name", "title", "family", "sha256", "size_rule", "licence", "source", "measured")
@@ -43,6 +50,11 @@ _OPTIONAL = frozenset(("activations",))
 _MOST_TENSORS = 500
 _PAIR = re.compile(r"\[\s+(-?[\d.e-]+),\s+(-?[\d.e-]+)\s+\]")
 """A range as json spreads it over four lines."""
+_OURS = re.compile(
+    rf"(?:{re.escape(PACK_FILE)}|{re.escape(MODEL_FILE)})(?:\.[0-9a-f]{{{TOKEN}}}\.part)?"
+    rf"|\.(?:{re.escape(PACK_FILE)}|{re.escape(MODEL_FILE)})\.[0-9]+\.part"
+)
+"""Names of a pack's files and of what a broken-off writing of them leaves."""
 
 
 def load_pack(folder: str | Path) -> StyleSpec:
@@ -53,7 +65,7 @@ def load_pack(folder: str | Path) -> StyleSpec:
     root = Path(folder).absolute()
     where = f"{brief(root.name)}/{PACK_FILE}"
     spec = _spec(_read_card(root / PACK_FILE, where), root, where)
-    if not spec.file.is_file():
+    if not _is_file(spec.file, where):
         raise ModelError(
             f"{brief(root.name)} holds no {MODEL_FILE}; export or download the pack again"
         )
@@ -77,9 +89,9 @@ def write_pack(
 
     The model is admitted first, and the card, which holds its hash, is put in place last: whatever
     interrupts the writing, what lies there is the old pack, the new one, or refused by its hash.
-    Raises OutputExists for a folder that holds a pack unless ``overwrite``, OutputNotWritable,
-    DiskFull, UnsafeModel for a graph outside the contract, ModelError for a value that
-    ``load_pack`` would refuse.
+    Raises OutputExists for a folder that holds a pack unless ``overwrite``, or files of a pack's
+    names that are none in any case, OutputNotWritable, DiskFull, UnsafeModel for a graph outside
+    the contract, ModelError for a value that ``load_pack`` would refuse.
     """
     root = Path(folder).absolute()
     shown = brief(root.name)
@@ -97,10 +109,52 @@ def write_pack(
         "measured": measured,
     }
     _spec(card, root, f"{shown}/{PACK_FILE}")
-    if (root / PACK_FILE).exists() and not overwrite:
-        raise OutputExists(f"{shown} holds a pack already; choose another folder")
-    _put(root, card, data)
+    _put(root, card, data, ours=check_replaceable(root, overwrite=overwrite))
     return load_pack(root)
+
+
+def check_replaceable(root: Path, *, overwrite: bool) -> tuple[str, ...]:
+    """The files of a pack in ``root`` that may be replaced; raises OutputExists for any other of
+    their names."""
+    shown = brief(root.name)
+    there = tuple(name for name in (PACK_FILE, MODEL_FILE) if os.path.lexists(root / name))
+    if there and not overwrite:
+        what = "a pack" if PACK_FILE in there else MODEL_FILE
+        raise OutputExists(f"{shown} holds {what} already; choose another folder")
+    if there and not _is_pack(root):
+        raise OutputExists(
+            f"{shown} holds {' and '.join(there)}, but that is no style of rtstyle, so nothing was "
+            "replaced; choose another folder, or move them away"
+        )
+    return there
+
+
+def _is_pack(root: Path) -> bool:
+    """Whether the card is one of ours, be it of another version, and nothing of it a link."""
+    try:
+        card = _read_card(root / PACK_FILE, PACK_FILE)
+    except ModelError:
+        return False
+    return card.keys() >= _KEYS and foreign_entry(root, only=(PACK_FILE, MODEL_FILE)) is None
+
+
+def foreign_entry(folder: Path, *, only: tuple[str, ...] | None = None) -> str | None:
+    """A name in ``folder`` (of ``only`` these) that no writing of a pack leaves: another name, or
+    no regular file; None where there is none. Raises OSError."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if only is not None and entry.name not in only:
+            continue
+        if not _OURS.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+            return entry.name
+    return None
+
+
+def discard_pack(folder: Path) -> None:
+    """Delete the files of a pack, and the folder where nothing else is in it; raises OSError."""
+    for name in os.listdir(folder):
+        if _OURS.fullmatch(name) and stat.S_ISREG(os.lstat(folder / name).st_mode):
+            os.unlink(folder / name)
+    os.rmdir(folder)
 
 
 def add_calibration(
@@ -118,25 +172,54 @@ def add_calibration(
     card["measured"] = {**spec.measured, "psnr_int8_db": psnr_int8_db}
     card["activations"] = {name: list(reach) for name, reach in activations.items()}
     _spec(card, root, where)
-    _put(root, card, None)
+    _put(root, card, None, ours=(PACK_FILE,))
     return load_pack(root)
 
 
-def _put(root: Path, card: dict[str, object], model: bytes | None) -> None:
+def _put(
+    root: Path, card: dict[str, object], model: bytes | None, *, ours: tuple[str, ...]
+) -> None:
     shown = brief(root.name)
+    text = _PAIR.sub(r"[\1, \2]", json.dumps(card, indent=2, ensure_ascii=False)) + "\n"
+    files = {} if model is None else {MODEL_FILE: model}
+    files[PACK_FILE] = text.encode()
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        if model is not None:
-            _replace(root / MODEL_FILE, model)
-        text = _PAIR.sub(r"[\1, \2]", json.dumps(card, indent=2, ensure_ascii=False)) + "\n"
-        _replace(root / PACK_FILE, text.encode())
+        if root.exists():
+            names = OwnNames(root, ours=ours)
+            for name, data in files.items():
+                names.write(name, data)
+        else:
+            _put_new(root, files)
+    except FileExistsError:
+        raise OutputExists(
+            f"{shown}: its files' names were taken meanwhile; choose another folder"
+        ) from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise DiskFull(f"no room left for the pack {shown}; free some and retry") from error
         reason = error.strerror or type(error).__name__
         raise OutputNotWritable(
             f"the pack {shown} cannot be written ({reason}); choose another folder"
         ) from error
+
+
+def _put_new(root: Path, files: dict[str, bytes]) -> None:
+    """A whole folder at once, so that none with half a pack is ever left."""
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+    new = beside(root)
+    new.mkdir()
+    try:
+        names = OwnNames(new)
+        for name, data in files.items():
+            names.write(name, data)
+        rename_new(new, root)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            discard_pack(new)
+        raise
 
 
 def verify(spec: StyleSpec) -> bytes:
@@ -173,6 +256,14 @@ def read_bounded(file: Path) -> bytes:
     return data
 
 
+def _is_file(file: Path, where: str) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:  # a folder that may not be entered
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"{where} cannot be read ({reason}); check its rights") from error
+
+
 def _refuse(where: str, what: str) -> NoReturn:
     raise ModelError(f"{where}: {what}; export or download the pack again")
 
@@ -188,7 +279,7 @@ def _read_card(file: Path, where: str) -> dict[str, object]:
         raise ValueError(f"{text} is no number")
 
     try:
-        if not file.is_file():
+        if not _is_file(file, where):
             raise ModelError(f"{where} is missing, so the folder is no pack; check the path")
         with file.open("rb") as stream:
             data = stream.read(_MAX_CARD_BYTES + 1)
@@ -210,7 +301,7 @@ def _read_card(file: Path, where: str) -> dict[str, object]:
 def _spec(card: dict[str, object], root: Path, where: str) -> StyleSpec:
     """The style ``card`` describes; raises ModelError for a wrong key, type or value."""
     number = card.get("format")
-    if number != PACK_FORMAT or isinstance(number, bool):
+    if type(number) is not int or number != PACK_FORMAT:
         _refuse(where, f'"format" must be {PACK_FORMAT}; a newer rtstyle may know this one')
     if unknown := sorted(card.keys() - _KEYS - _OPTIONAL):
         _refuse(where, f"unknown key {brief(repr(unknown[0]))}")
@@ -260,14 +351,14 @@ def _size_rule(value: object, where: str) -> SizeRule:
 
 
 def _measured(value: object, where: str) -> dict[str, float]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or len(value) > _MOST_FIGURES:
         _refuse(where, '"measured" must hold numbers by name')
     figures: dict[str, float] = {}
     for key, figure in value.items():
-        named = isinstance(key, str) and NAME_PATTERN.fullmatch(key.lower())
-        if not named or type(figure) not in (int, float) or not math.isfinite(figure):
+        found = _number(figure, _LARGEST_FIGURE)
+        if not _FIGURE_NAME.fullmatch(key) or found is None:
             _refuse(where, f'"measured" holds {brief(repr(key))}, which is no finite number')
-        figures[key] = float(figure)
+        figures[key] = found
     return figures
 
 
@@ -276,26 +367,21 @@ def _activations(value: object, where: str) -> dict[str, tuple[float, float]]:
         _refuse(where, '"activations" must hold ranges by tensor')
     ranges: dict[str, tuple[float, float]] = {}
     for key, reach in value.items():
-        numbers = isinstance(reach, list) and all(type(one) in (int, float) for one in reach)
-        if not numbers or len(reach) != 2 or not all(math.isfinite(one) for one in reach):
+        pair = [_number(one, _LARGEST_REACH) for one in reach] if isinstance(reach, list) else []
+        low, high = pair if len(pair) == 2 else (None, None)
+        if low is None or high is None or not 1 <= len(key) <= _MAX_TEXT:
             _refuse(where, f'"activations" holds {brief(repr(key))}, which is no pair of numbers')
-        low, high = map(float, reach)
         if not low <= 0.0 <= high or low == high:
             _refuse(where, f'"activations" holds {brief(repr(key))}, whose range is none around 0')
         ranges[key] = (low, high)
     return ranges
 
 
-def _replace(file: Path, data: bytes) -> None:
-    """Put ``data`` under the name ``file`` at once; no half file is ever seen there."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
+def _number(value: object, largest: float) -> float | None:
+    """A number of JSON as a double; None for what is none, or lies beyond ``largest``.
+
+    JSON's whole numbers have no end, so they are compared before they are converted.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if -largest <= value <= largest else None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from rtstyle.errors import UnknownStyle, UnsafeModel
+from rtstyle.errors import OutputNotWritable, UnknownStyle, UnsafeModel
 from rtstyle.styles.admission import EXPORT_HINT, admit, brief
-from rtstyle.styles.library import find_user_style, user_styles
+from rtstyle.styles.library import find_user_style, user_folder, user_styles
 from rtstyle.styles.pack import load_pack, read_bounded, verify
-from rtstyle.styles.spec import PACK_FILE, SizeRule, StyleSpec
+from rtstyle.styles.spec import MODEL_FILE, NAME_PATTERN, PACK_FILE, SizeRule, StyleSpec
 
 PACKS = Path(__file__).resolve().parent / "packs"
 BUNDLED: tuple[str, ...] = (
@@ -74,6 +76,20 @@ def find_style(name_or_path: str | Path) -> StyleSpec:
             "or, if others trained it: rtstyle styles import FILE"
         )
     return _bare(path.absolute())
+
+
+def style_files(name_or_path: str | Path) -> tuple[Path, ...]:
+    """The files that a style is read from; none is looked into, and each may be missing."""
+    asked = str(name_or_path)
+    path = Path(name_or_path)
+    folder = PACKS / asked if asked in BUNDLED else path
+    if asked not in BUNDLED and NAME_PATTERN.fullmatch(asked):
+        with suppress(OutputNotWritable):
+            own = user_folder() / asked
+            folder = own if os.path.exists(own / PACK_FILE) else path
+    if folder.name == PACK_FILE:
+        folder = folder.parent
+    return (path, folder / PACK_FILE, folder / MODEL_FILE)
 
 
 def read_model(spec: StyleSpec) -> bytes:

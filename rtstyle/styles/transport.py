@@ -81,7 +81,7 @@ def open_body(
 
     Raises RefusedError for an answer that is not that file, BrokenError for none.
     """
-    _check_hop(address, (*redirects, urlsplit(address).hostname or ""), patience, "the address is")
+    _check_hop(address, (*redirects, _host(address)), patience, "the address is")
     headers = {"User-Agent": f"rtstyle/{__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -100,6 +100,9 @@ def open_body(
         )
         words = _reason(cause, patience)
         raise (RefusedError if lasting else BrokenError)(words) from error
+    except (ValueError, OverflowError) as error:
+        # What urllib raises for brackets, ports and names that are none, in a redirect too.
+        raise RefusedError("it passes on to what is no address") from error
     with response:
         yield Body(response, _checked_start(response, start, length), patience)
 
@@ -127,15 +130,25 @@ def _checked_start(response: HTTPResponse, start: int, length: int) -> int:
 
 
 def _check_hop(address: str, hosts: tuple[str, ...], patience: Patience, how: str) -> None:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        name, _ = (parts.hostname or "").lower(), parts.port
+    except ValueError as error:
+        raise RefusedError(f"{how} no address") from error
     schemes = ("https", "http") if patience.plain_http else ("https",)
     if parts.scheme not in schemes:
         raise RefusedError(f"{how} {brief(parts.scheme, 20)}, which is not encrypted")
-    name = (parts.hostname or "").lower()
     if not any(
         name.endswith(host[1:]) if host.startswith("*.") else name == host for host in hosts
     ):
         raise RefusedError(f"{how} the host {brief(name, 80)}, which is not one of its own")
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _reason(cause: BaseException | str, patience: Patience) -> str:
@@ -228,7 +241,7 @@ def _opener(redirects: tuple[str, ...], patience: Patience) -> urllib.request.Op
             headers: Message,
             newurl: str,
         ) -> urllib.request.Request | None:
-            own = urlsplit(req.full_url).hostname or ""
+            own = _host(req.full_url)
             try:
                 _check_hop(newurl, (*redirects, own), patience, "it passes on to")
             except RefusedError:

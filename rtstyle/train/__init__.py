@@ -8,9 +8,11 @@ from rtstyle.train.edges import smooth_edges, smooth_folder
 from rtstyle.train.finish import checkpoint_pack, exported_net
 from rtstyle.train.johnson import JohnsonTrainer, JohnsonTraining
 from rtstyle.train.loop import Trainer, TrainProgress
+from rtstyle.train.place import PACK
 from rtstyle.train.tone import Grade
 
 __all__ = [
+    "PACK",
     "AnimeTrainer",
     "AnimeTraining",
     "DistilTrainer",

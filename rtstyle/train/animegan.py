@@ -33,6 +33,7 @@ from rtstyle.train.generator import (
     resumed_generator,
 )
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite
+from rtstyle.train.place import TEACHER, claim
 from rtstyle.train.record import Samples, TrainingRecord
 from rtstyle.train.teacher import Teacher, Tone, check_teaching
 from rtstyle.train.tone import LINES, Grade
@@ -127,7 +128,12 @@ class AnimeTrainer(Trainer):
     def __init__(self, settings: AnimeTraining) -> None:
         self.settings = settings
         device = settings.device
-        settings.output.mkdir(parents=True, exist_ok=True)
+        self.folder = claim(
+            settings.output,
+            pictures=[settings.photos, settings.anime],
+            files=[settings.features, settings.teacher, settings.initial],
+            cache=settings.cache,
+        )
         torch.manual_seed(settings.seed)
         self.photos = PhotoSet.from_folder(settings.photos, limit=settings.photo_limit)
         self.anime = self._anime_source()
@@ -151,7 +157,7 @@ class AnimeTrainer(Trainer):
         features = feature_net(settings.features, [settings.layer], device)
         self.loss = AnimeLoss(settings, features, as_batch(np.stack(crops), device)).to(device)
         self.discriminator_loss = DiscriminatorLoss()
-        self.record = TrainingRecord(settings.output, resumed_at=self.iteration, terms=TERMS)
+        self.record = TrainingRecord(self.folder, resumed_at=self.iteration, terms=TERMS)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -174,7 +180,7 @@ class AnimeTrainer(Trainer):
         assert settings.teacher is not None
         teacher = Teacher(
             settings.teacher,
-            settings.cache or settings.output / "teacher",
+            settings.cache or settings.output / TEACHER,
             tone=settings.tone,
             grade=settings.grade,
             lines=settings.lines,
@@ -285,7 +291,7 @@ class AnimeTrainer(Trainer):
     def save(self, done: int) -> None:
         """Write the checkpoint after ``done`` iterations."""
         checkpoint.save(
-            self.settings.output,
+            self.folder,
             self.net,
             self.optimizer,
             iteration=done,

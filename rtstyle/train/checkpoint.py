@@ -6,6 +6,7 @@ with ``weights_only``.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -15,12 +16,15 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from rtstyle.errors import ModelError, UnknownStyle
+from rtstyle.files import write_whole
 from rtstyle.nets.anime_fast import FastAnimeGenerator
 from rtstyle.nets.animegan import AnimeGenerator
 from rtstyle.nets.johnson import JohnsonNet
+from rtstyle.train.run_folder import RunFolder
 
 WEIGHTS = "checkpoint.safetensors"
 RESUME = "resume.pt"
@@ -56,14 +60,8 @@ class Resumed:
     """The state of whatever else was saved, by name."""
 
 
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    part = path.with_name(path.name + ".part")
-    write(part)
-    os.replace(part, path)
-
-
 def save(
-    folder: Path,
+    folder: RunFolder,
     net: StyleNet,
     optimizer: torch.optim.Optimizer,
     *,
@@ -82,12 +80,18 @@ def save(
         "net": net.state_dict(),
         "beside": {name: kept.state_dict() for name, kept in (beside or {}).items()},
     }
-    _replace(folder / RESUME, lambda part: torch.save(rest, part))
-    save_weights(folder / WEIGHTS, net, iteration=iteration)
+    written = io.BytesIO()
+    torch.save(rest, written)
+    folder.write(RESUME, written.getvalue())
+    folder.write(WEIGHTS, _weights(net, iteration=iteration))
 
 
 def save_weights(path: Path, net: StyleNet, *, iteration: int) -> None:
-    """Write the weights alone, atomically."""
+    """Write the weights alone, whole or not at all, over what is there; raises OSError."""
+    write_whole(path, _weights(net, iteration=iteration), overwrite=True)
+
+
+def _weights(net: StyleNet, *, iteration: int) -> bytes:
     shape = {"width": net.width}
     if isinstance(net, JohnsonNet):
         header, shape["blocks"] = {"format": _JOHNSON}, len(net.residual)
@@ -98,7 +102,7 @@ def save_weights(path: Path, net: StyleNet, *, iteration: int) -> None:
         shape |= {"blocks": net.blocks, "align_corners": net.align_corners, "skip": net.skip}
     header |= {"net": json.dumps(shape), "iteration": str(iteration)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    _replace(path, lambda part: save_file(tensors, part, metadata=header))
+    return to_bytes(tensors, metadata=header)
 
 
 def load_any(path: str | Path) -> StyleNet:
@@ -107,8 +111,8 @@ def load_any(path: str | Path) -> StyleNet:
     Raises UnknownStyle where there is none, ModelError where it is not one of ours.
     """
     path = Path(path)
-    file = path / WEIGHTS if path.is_dir() else path
-    if not file.is_file():
+    file = path / WEIGHTS if os.path.isdir(path) else path
+    if not os.path.isfile(file):
         raise UnknownStyle(f"{file}: no such checkpoint; give the folder that training wrote")
     header = read_header(file)
     builders: dict[str, Callable[..., StyleNet]] = {
@@ -169,8 +173,9 @@ def load_resume(folder: Path, net: StyleNet) -> Resumed | None:
     Raises ModelError where the file cannot be read; it is never unpickled freely.
     """
     file = folder / RESUME
-    if not file.is_file():
+    if not os.path.isfile(file):
         return None
+    # What cannot be read is never to be deleted: it may be another program's.
     try:
         rest: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         net.load_state_dict(rest["net"])
@@ -182,5 +187,17 @@ def load_resume(folder: Path, net: StyleNet) -> Resumed | None:
         )
     except Exception as error:
         raise ModelError(
-            f"{file}: cannot be resumed from ({type(error).__name__}); delete it to start over"
+            f"{file}: cannot be resumed from ({type(error).__name__}); move it away to start over, "
+            "or give another -o"
         ) from error
+
+
+def is_resume(file: Path) -> bool:
+    """Whether a file holds what ``save`` wrote to go on with; False where it cannot be read."""
+    if not file.is_file():
+        return False
+    try:
+        rest = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:
+        return False
+    return isinstance(rest, dict) and rest.keys() >= {"iteration", "fingerprint", "net"}

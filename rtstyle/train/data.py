@@ -39,7 +39,9 @@ class PhotoSet:
         Raises InputError where there are too few to train on.
         """
         folder = Path(folder)
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _EXTENSIONS)
+        found = sorted(
+            p for p in folder.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file()
+        )
         if len(found) < 2:
             raise InputError(
                 f"{folder}: {len(found)} photos found; training needs at least 2 (better 1000) "

@@ -33,6 +33,7 @@ from rtstyle.train.generator import (
 )
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_factor
 from rtstyle.train.muon import Muon
+from rtstyle.train.place import TEACHER, claim
 from rtstyle.train.record import Samples, TrainingRecord
 from rtstyle.train.teacher import Teacher, Tone, check_teaching
 from rtstyle.train.tone import LINES, Grade
@@ -133,7 +134,12 @@ class DistilTrainer(Trainer):
 
     def __init__(self, settings: DistilTraining) -> None:
         self.settings = settings
-        settings.output.mkdir(parents=True, exist_ok=True)
+        self.folder = claim(
+            settings.output,
+            pictures=[settings.photos],
+            files=[settings.features, settings.teacher, settings.initial],
+            cache=settings.cache,
+        )
         torch.manual_seed(settings.seed)
         self.photos = PhotoSet.from_folder(settings.photos, limit=settings.photo_limit)
         self.net = initial_generator(settings)
@@ -146,7 +152,7 @@ class DistilTrainer(Trainer):
         self.loss = DistilLoss(settings, features)
         self.teacher = Teacher(
             settings.teacher,
-            settings.cache or settings.output / "teacher",
+            settings.cache or settings.output / TEACHER,
             tone=settings.tone,
             grade=settings.grade,
             lines=settings.lines,
@@ -156,7 +162,7 @@ class DistilTrainer(Trainer):
         self._compiled: Callable[[Tensor, Tensor], dict[str, Tensor]] = self._forward
         if settings.compile:
             self._compiled = torch.compile(self._forward)
-        self.record = TrainingRecord(settings.output, resumed_at=self.iteration, terms=TERMS)
+        self.record = TrainingRecord(self.folder, resumed_at=self.iteration, terms=TERMS)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -217,7 +223,7 @@ class DistilTrainer(Trainer):
     def save(self, done: int) -> None:
         """Write the checkpoint after ``done`` iterations."""
         checkpoint.save(
-            self.settings.output,
+            self.folder,
             self.net,
             self.optimizer,
             iteration=done,

@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 
 from rtstyle.errors import OutputExists
+from rtstyle.files import write_whole
 from rtstyle.train.data import PhotoSet, read_photo
+from rtstyle.train.record import as_png
+from rtstyle.train.run_folder import check_apart, failures
 from rtstyle.types import Pixels
 
 _KERNEL = 5
@@ -35,15 +38,19 @@ def smooth_folder(pictures: Path, output: Path) -> int:
     """Write every picture below ``pictures`` smoothed into ``output`` as PNG; how many there were.
 
     Raises InputError where there are fewer than 2 or one cannot be read, OutputExists where
-    ``output`` holds anything already.
+    ``output`` holds anything already or lies in ``pictures`` itself, DiskFull, OutputNotWritable.
     """
-    if output.exists() and any(output.iterdir()):
+    with failures(output):
+        taken = output.exists() and any(output.iterdir())
+    if taken:
         raise OutputExists(f"{output}: not empty; give another -o")
+    check_apart(output, [pictures])
     found = PhotoSet.from_folder(pictures, held_aside=0).train
     for path in found:
-        smooth = cv2.cvtColor(smooth_edges(read_photo(path)), cv2.COLOR_RGB2BGR)
+        smooth = as_png(smooth_edges(read_photo(path)))
         # The suffix stays in the name: a.jpg and a.png may lie side by side.
         target = output / path.relative_to(pictures).with_name(f"{path.name}.png")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(cv2.imencode(".png", smooth)[1].tobytes())
+        with failures(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, smooth, overwrite=False)
     return len(found)

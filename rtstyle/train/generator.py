@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -28,8 +29,8 @@ FREE = ("output", "cache", "checkpoint_every", "sample_every", "compile", "devic
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, or of the checkpoint that a folder holds; UnknownStyle for neither."""
-    file = path / checkpoint.WEIGHTS if path.is_dir() else path
-    if not file.is_file():
+    file = path / checkpoint.WEIGHTS if os.path.isdir(path) else path
+    if not os.path.isfile(file):
         raise UnknownStyle(f"{file}: no such weights; give a file, or the folder of a run")
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -106,7 +107,7 @@ def resumed_generator(net: Generator, output: Path, digest: str) -> checkpoint.R
     if resumed is not None and resumed.fingerprint != digest:
         raise UsageError(
             f"{output} holds a run with other settings; "
-            "give another -o, or delete its resume.pt to start over"
+            "give another -o, or move its resume.pt away to start over"
         )
     return resumed
 

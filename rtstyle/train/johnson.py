@@ -20,6 +20,7 @@ from rtstyle.train import checkpoint
 from rtstyle.train.data import PhotoSet, centre_crop, read_photo, resize_short_side
 from rtstyle.train.device import check_precision
 from rtstyle.train.loop import Trainer, as_batch, as_pictures, finite, rate_factor
+from rtstyle.train.place import claim
 from rtstyle.train.record import TrainingRecord
 from rtstyle.types import Pixels
 
@@ -115,7 +116,11 @@ class JohnsonTrainer(Trainer):
 
     def __init__(self, settings: JohnsonTraining) -> None:
         self.settings = settings
-        settings.output.mkdir(parents=True, exist_ok=True)
+        self.folder = claim(
+            settings.output,
+            pictures=[settings.photos],
+            files=[settings.style_image, settings.features, settings.initial],
+        )
         torch.manual_seed(settings.seed)
         self.photos = PhotoSet.from_folder(settings.photos)
         self.net = self._initial_net()
@@ -123,7 +128,7 @@ class JohnsonTrainer(Trainer):
         if self.resumed is not None and self.resumed.fingerprint != settings.fingerprint():
             raise UsageError(
                 f"{settings.output} holds a run with other settings; "
-                "give another -o, or delete its resume.pt to start over"
+                "give another -o, or move its resume.pt away to start over"
             )
         self.net.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.net.parameters(), settings.rate)
@@ -133,7 +138,7 @@ class JohnsonTrainer(Trainer):
         self._compiled: Callable[[Tensor], dict[str, Tensor]] = self._forward
         if settings.compile:
             self._compiled = torch.compile(self._forward)
-        self.record = TrainingRecord(settings.output, resumed_at=self.iteration)
+        self.record = TrainingRecord(self.folder, resumed_at=self.iteration)
 
     @property
     def iteration(self) -> int:
@@ -177,7 +182,7 @@ class JohnsonTrainer(Trainer):
     def save(self, done: int) -> None:
         """Write the checkpoint after ``done`` iterations."""
         checkpoint.save(
-            self.settings.output,
+            self.folder,
             self.net,
             self.optimizer,
             iteration=done,

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from rtstyle.train.run_folder import RunFolder
 from rtstyle.types import Pixels
+
+LOSSES, CURVE = "losses.csv", "losses.png"
+SHEETS = re.compile(r"samples-\d{6,}\.png")
+"""Names that a record gives."""
 
 Samples = Sequence[tuple[Pixels, ...]]
 """Of each photo: itself, then what was made of it, uint8 ``(H, W, 3)`` of one size."""
 
 _TERMS = ("content", "style", "variation", "total")
 _GAP = 6
+_FIRST = ("iteration", "set")
+"""Columns with which the table begins, whatever is trained."""
 
 
 class TrainingRecord:
@@ -25,30 +34,35 @@ class TrainingRecord:
     """
 
     def __init__(
-        self, folder: Path, *, resumed_at: int = 0, terms: tuple[str, ...] = _TERMS
+        self, folder: RunFolder | Path, *, resumed_at: int = 0, terms: tuple[str, ...] = _TERMS
     ) -> None:
+        """Rows after ``resumed_at`` are dropped. Raises OutputExists where the folder's table is
+        no training's, DiskFull, OutputNotWritable."""
+        if isinstance(folder, Path):
+            folder = RunFolder(folder, ours=[LOSSES] if is_record(folder / LOSSES) else [])
         self.folder = folder
-        self.columns = ("iteration", "set", *terms)
-        self.file = folder / "losses.csv"
+        self.columns = (*_FIRST, *terms)
         kept = [row for row in self.read() if int(row["iteration"]) <= resumed_at]
-        with self.file.open("w", newline="") as opened:
-            writer = csv.DictWriter(opened, self.columns)
-            writer.writeheader()
-            writer.writerows(kept)
+        titles = dict(zip(self.columns, self.columns, strict=True))
+        folder.write(LOSSES, self._lines([titles, *kept]))
 
     def read(self) -> list[dict[str, str]]:
         """Every row so far; empty before the first."""
-        if not self.file.is_file():
+        file = self.folder.path / LOSSES
+        if not is_record(file):
             return []
-        with self.file.open(newline="") as opened:
+        with file.open(newline="") as opened:
             return list(csv.DictReader(opened))
+
+    def _lines(self, rows: Iterable[Mapping[str, object]]) -> bytes:
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self.columns).writerows(rows)
+        return text.getvalue().encode()
 
     def _append(self, iteration: int, which: str, losses: dict[str, float]) -> None:
         figures = {name: f"{value:.6g}" for name, value in losses.items()}
-        with self.file.open("a", newline="") as opened:
-            csv.DictWriter(opened, self.columns).writerow(
-                {"iteration": iteration, "set": which, **figures}
-            )
+        row = {"iteration": iteration, "set": which, **figures}
+        self.folder.append(LOSSES, self._lines([row]))
 
     def add(self, iteration: int, losses: dict[str, float]) -> None:
         """Note the losses of a training batch."""
@@ -57,8 +71,16 @@ class TrainingRecord:
     def validate(self, iteration: int, losses: dict[str, float], samples: Samples) -> None:
         """Note the losses on the photos held aside; draw ``losses.png`` and the sample sheet."""
         self._append(iteration, "held aside", losses)
-        _write(self.folder / f"samples-{iteration:06d}.png", sample_sheet(samples))
-        draw_losses(self.read(), self.folder / "losses.png")
+        self.folder.write(f"samples-{iteration:06d}.png", as_png(sample_sheet(samples)))
+        self.folder.write(CURVE, draw_losses(self.read()))
+
+
+def is_record(file: Path) -> bool:
+    """Whether a file is a table of losses that a training wrote, as its first line says."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.readline(1000).startswith(",".join(_FIRST).encode() + b",")
 
 
 def sample_sheet(samples: Samples) -> Pixels:
@@ -79,8 +101,9 @@ def sample_sheet(samples: Samples) -> Pixels:
     return sheet
 
 
-def draw_losses(rows: list[dict[str, str]], file: Path) -> None:
-    """Every loss over iterations on a log scale: training smoothed, held-aside as points."""
+def draw_losses(rows: list[dict[str, str]]) -> bytes:
+    """A PNG file of every loss over iterations on a log scale: training smoothed, held-aside as
+    points."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -105,10 +128,13 @@ def draw_losses(rows: list[dict[str, str]], file: Path) -> None:
     axes.set(xlabel="iteration", ylabel="loss", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(file, dpi=110)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110, format="png")
     pyplot.close(figure)
+    return drawn.getvalue()
 
 
-def _write(path: Path, picture: Pixels) -> None:
+def as_png(picture: Pixels) -> bytes:
+    """uint8 ``(H, W, 3)`` RGB as a PNG file."""
     encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
-    path.write_bytes(encoded.tobytes())
+    return encoded.tobytes()

@@ -17,11 +17,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rtstyle.errors import InputError, UsageError
+from rtstyle.errors import UsageError
+from rtstyle.files import read_regular, write_whole
 from rtstyle.nets.cartoongan import load_cartoongan
 from rtstyle.train.checkpoint import WEIGHTS, is_checkpoint, load_generator
-from rtstyle.train.data import read_photo
 from rtstyle.train.loop import as_batch, as_pictures
+from rtstyle.train.record import as_png
+from rtstyle.train.run_folder import failures
 from rtstyle.train.tone import LINES, Grade, with_tone
 from rtstyle.types import Pixels
 
@@ -31,6 +33,8 @@ _MARGIN = 32
 """Pixels reflected around a photo and cut off again: zero-padded nets leave stripes at borders."""
 _MULTIPLE = 16
 """Of both sides with the margin; more than any known teacher needs."""
+_MOST_BYTES = 2**28
+"""No picture of a teacher is larger."""
 
 
 def check_teaching(tone: str, photo_limit: int | None) -> None:
@@ -64,12 +68,13 @@ class Teacher:
     ) -> None:
         self.grade, self.lines = grade or Grade(), lines
         self.tone, self.device, self.precision, self.cache = tone, device, precision, cache
-        file = weights / WEIGHTS if weights.is_dir() else weights
+        file = weights / WEIGHTS if os.path.isdir(weights) else weights
         net = load_generator(file) if is_checkpoint(file) else load_cartoongan(file)
         self.net: nn.Module = net.eval().requires_grad_(False)
         self.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        cache.mkdir(parents=True, exist_ok=True)
+        with failures(cache):
+            cache.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, photos: Pixels) -> Pixels:
         """uint8 ``(N, H, W, 3)`` RGB -> the targets, the same shape."""
@@ -107,18 +112,20 @@ class Teacher:
 
 def _read(file: Path, shape: tuple[int, ...]) -> Pixels | None:
     """The kept picture; None where there is none, or a damaged one."""
-    if not file.is_file():
-        return None
     try:
-        picture = read_photo(file)
-    except InputError:
+        data = read_regular(file, _MOST_BYTES)
+    except OSError:
         return None
-    return picture if picture.shape == shape else None
+    # Typed as never None, which it is for what OpenCV cannot read.
+    found: Pixels | None = (
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None  # type: ignore[assignment]
+    )
+    if found is None or found.shape != shape:
+        return None
+    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _write(file: Path, picture: Pixels) -> None:
-    encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     # Runs that share a cache may draw the same picture at the same time.
-    part = file.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(encoded.tobytes())
-    os.replace(part, file)
+    with failures(file):
+        write_whole(file, as_png(picture), overwrite=True, follow=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,14 +11,25 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from rtstyle import __version__
-from rtstyle.errors import DiskFull, LimitExceeded, ModelError, UsageError
+from rtstyle.errors import DiskFull, LimitExceeded, ModelError, OutputNotWritable, UsageError
+from rtstyle.web.downloads import send_file
 from rtstyle.web.gallery import Gallery
-from rtstyle.web.guards import COOKIE, SCRIPTS, Gate, add_headers, middleware, refuse
+from rtstyle.web.guards import (
+    SCRIPTS,
+    SESSION,
+    Gate,
+    add_headers,
+    cookie_name,
+    locked,
+    middleware,
+    refuse,
+)
 from rtstyle.web.jobs import TYPES, Job, Jobs
 from rtstyle.web.peers import answer_call
+from rtstyle.web.places import BusyError, Places, TooSlowError
 from rtstyle.web.schema import is_identifier, parse_job, parse_live, parse_offer, parse_opening
 from rtstyle.web.socket import serve_socket
-from rtstyle.web.spool import Spool, UploadTooSlowError
+from rtstyle.web.spool import Spool
 from rtstyle.web.viewer import TooManyViewersError, Viewer, Viewers
 
 MAX_BODY_BYTES = 96 * 1024
@@ -41,6 +51,7 @@ class Parts:
     jobs: Jobs
     gallery: Gallery
     viewers: Viewers
+    places: Places
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -49,12 +60,14 @@ GATE = web.AppKey("gate", Gate)
 
 def make_app(parts: Parts, gate: Gate) -> web.Application:
     """The application, guarded; its owner closes what is in ``parts``."""
-    app = web.Application(middlewares=[middleware(gate)], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(
+        middlewares=[middleware(gate, parts.places)], client_max_size=MAX_BODY_BYTES
+    )
     app[PARTS], app[GATE] = parts, gate
     app.on_response_prepare.append(add_headers)
     for path in _PAGE:
         app.router.add_get(path, _page)
-    app.router.add_post("/api/session", _session)
+    app.router.add_post(SESSION, _session)
     app.router.add_get("/api/about", _about)
     app.router.add_get("/api/styles/{name}/picture", _style_picture)
     app.router.add_post("/api/uploads", _upload)
@@ -81,11 +94,16 @@ async def _page(request: web.Request) -> web.Response:
 async def _session(request: web.Request) -> web.Response:
     """Trade the token of the address for a cookie that scripts cannot read."""
     gate = request.app[GATE]
-    if not gate.knows(request):
-        return refuse(401, "open the address that rtstyle web printed; it holds the token")
+    if not gate.trades(request):
+        return locked(request)
     response = web.json_response({})
     response.set_cookie(
-        COOKIE, gate.token, httponly=True, samesite="Strict", secure=request.secure, path="/"
+        cookie_name(request),
+        gate.token,
+        httponly=True,
+        samesite="Strict",
+        secure=request.secure,
+        path="/",
     )
     return response
 
@@ -102,31 +120,39 @@ async def _about(request: web.Request) -> web.Response:
 
 
 async def _style_picture(request: web.Request) -> web.StreamResponse:
-    gallery = request.app[PARTS].gallery
-    spec = gallery.styles().get(request.match_info["name"])
+    parts = request.app[PARTS]
+    spec = parts.gallery.styles().get(request.match_info["name"])
     if spec is None:
         raise web.HTTPNotFound(reason="no such style")
     try:
-        path = await gallery.picture(spec)
+        path = await parts.gallery.picture(spec)
     except ModelError as error:
         return refuse(404, str(error))
-    return _file(path, f"{spec.name}.jpg", cached=True)
+    try:
+        return await _file(request, path, f"{spec.name}.jpg", cached=True)
+    except OSError:
+        return refuse(404, f"the picture of {spec.name} is gone; reload the page")
 
 
 async def _upload(request: web.Request) -> web.Response:
-    spool = request.app[PARTS].spool
-    promised = request.content_length
+    parts = request.app[PARTS]
     if request.content_type != "application/octet-stream":
         raise web.HTTPUnsupportedMediaType(reason="a file is sent as application/octet-stream")
     try:
-        upload = await spool.receive(
-            request.query.get("name", ""), _chunks(request), promised=promised
-        )
+        with parts.places.transfer(request, "upload") as transfer:
+            upload = await parts.spool.receive(
+                request.query.get("name", ""),
+                _chunks(request),
+                transfer,
+                promised=request.content_length,
+            )
+    except BusyError:
+        raise
     except LimitExceeded as error:
         return _closing(413, str(error))
-    except DiskFull as error:
+    except (DiskFull, OutputNotWritable) as error:
         return _closing(507, str(error))
-    except UploadTooSlowError as error:
+    except TooSlowError as error:
         return _closing(408, str(error))
     return web.json_response(
         {
@@ -155,15 +181,12 @@ async def _remove_upload(request: web.Request) -> web.Response:
     upload = parts.spool.uploads.get(_identifier(request))
     if upload is None:
         raise web.HTTPNotFound(reason="that file is not here any more")
-    for job in [job for job in parts.jobs.all.values() if job.upload is upload]:
-        await parts.jobs.remove(job)
-    parts.spool.remove(upload)
+    await parts.jobs.remove_all_of(upload)
     return web.json_response({})
 
 
 async def _list_jobs(request: web.Request) -> web.Response:
-    jobs = request.app[PARTS].jobs.all.values()
-    return web.json_response({"jobs": [job.public() for job in jobs]})
+    return web.json_response({"jobs": request.app[PARTS].jobs.listed()})
 
 
 async def _start_job(request: web.Request) -> web.Response:
@@ -191,9 +214,14 @@ async def _result(request: web.Request) -> web.StreamResponse:
     path, name = job.target, job.result_name
     if request.match_info["part"] == "before":
         path = path.with_name(f"{path.stem}-before.jpg")
-    if job.state != "done" or not path.is_file():
+    if job.state != "done":
         raise web.HTTPNotFound(reason="there is no result yet")
-    return _file(path, name)
+    try:
+        return await _file(request, path, name)
+    except OSError:
+        # Somebody cleaned up in the server's folder; the job says so from now on.
+        job.look()
+        raise web.HTTPGone(reason="the result is gone from the server's folder") from None
 
 
 async def _offer(request: web.Request) -> web.Response:
@@ -212,8 +240,8 @@ async def _socket(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     # A browser sends no Origin where the page asks for the reason of a refusal, by a plain GET.
     own = request.headers.get("Sec-Fetch-Site") == "same-origin"
-    if hdrs.ORIGIN not in request.headers and not own and not request.app[GATE].knows(request):
-        return refuse(403, "a request without an Origin needs the token")
+    if hdrs.ORIGIN not in request.headers and not own and not request.app[GATE].bears(request):
+        return refuse(403, "a request without an Origin needs the token in Authorization")
     if unknown := sorted(set(request.query) - {"options"}):
         raise UsageError(f"unknown option {unknown[0][:40]!r}; known is options")
     try:
@@ -253,11 +281,12 @@ async def _body(request: web.Request) -> bytes:
     if request.content_type != "application/json":
         # What a form of another site can send never is.
         raise web.HTTPUnsupportedMediaType(reason="the body must be application/json")
-    try:
-        async with asyncio.timeout(request.app[PARTS].spool.idle_seconds):
-            return await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout(reason="the request did not come whole") from None
+    with request.app[PARTS].places.transfer(request) as transfer:
+        try:
+            async with transfer.waiting():
+                return await request.read()
+        except TooSlowError:
+            raise web.HTTPRequestTimeout(reason="the request did not come whole") from None
 
 
 def _identifier(request: web.Request) -> str:
@@ -274,12 +303,14 @@ def _job(request: web.Request) -> Job:
     return job
 
 
-def _file(path: Path, name: str, *, cached: bool = False) -> web.FileResponse:
-    headers = {
+async def _file(
+    request: web.Request, path: Path, name: str, *, cached: bool = False
+) -> web.StreamResponse:
+    headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: TYPES[path.suffix],
         # Quoted for every character, as RFC 6266 has it.
         hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(name, safe='')}",
     }
     if cached:
         headers[hdrs.CACHE_CONTROL] = "private, max-age=3600"
-    return web.FileResponse(path, headers=headers)
+    return await send_file(request, request.app[PARTS].places, path, headers)

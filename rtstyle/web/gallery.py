@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
-import shutil
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rtstyle.errors import ModelError
+from rtstyle.errors import ModelError, OutputNotWritable
+from rtstyle.files import create, read_regular, write_whole
 from rtstyle.styles import StyleSpec, bundled_styles, user_styles
 from rtstyle.styles.folders import user_cache_folder
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
-from rtstyle.web.jobs import run_child
+from rtstyle.web.process import run_child
 from rtstyle.web.spool import Spool
 
 SAMPLE = "sample.jpg"
+_MOST_BYTES = 8 * 2**20
+"""Of a kept picture; a real one has less than a tenth."""
+_LOG = logging.getLogger(__name__)
 
 
 class Gallery:
@@ -32,13 +37,23 @@ class Gallery:
         # One after another: pictures of styles are not worth a busy machine.
         self._turn = asyncio.Lock()
         self._drawing: asyncio.Task[dict[str, Any]] | None = None
+        self._told: set[str] = set()
 
     def styles(self) -> dict[str, StyleSpec]:
         """By name, the default first."""
         found = {spec.name: spec for spec in bundled_styles()}
-        for spec in user_styles().specs:
+        for spec in self._own():
             found.setdefault(spec.name, spec)
         return found
+
+    def _own(self) -> Iterator[StyleSpec]:
+        """The user's own; what is wrong with one hides no other, and is reported once."""
+        found = user_styles()
+        for reason in found.broken:
+            if reason not in self._told:
+                self._told.add(reason)
+                _LOG.warning("a style cannot be used: %s", reason)
+        yield from found.specs
 
     def public(self) -> list[dict[str, Any]]:
         """What the page is told."""
@@ -60,8 +75,13 @@ class Gallery:
         async with self._turn:
             if not target.exists():
                 source = self._spool.folder / SAMPLE
-                if not source.exists():
-                    source.write_bytes(data)
+                try:
+                    if not source.exists():
+                        with os.fdopen(create(source, mode=0o600), "wb") as file:
+                            file.write(data)
+                except OSError as error:
+                    reason = error.strerror or type(error).__name__
+                    raise ModelError(f"{spec.name} cannot be shown: {reason}") from None
                 order = Order(
                     "image",
                     str(source),
@@ -89,18 +109,21 @@ class Gallery:
 
 
 def _kept(spec: StyleSpec, sample: bytes) -> Path | None:
-    """Where the picture of a style is kept between servers; None for one without a hash."""
+    """Where the picture of a style is kept between servers; None for one without a hash, and
+    where no cache folder is known."""
     if spec.sha256 is None:
         return None
     # Neither another net of this name nor another scene is taken for this one.
     scene = hashlib.sha256(sample).hexdigest()[:16]
-    return user_cache_folder() / "gallery" / f"{spec.sha256}-{scene}.jpg"
+    with contextlib.suppress(OutputNotWritable):
+        return user_cache_folder() / "gallery" / f"{spec.sha256}-{scene}.jpg"
+    return None
 
 
 def _is_whole(picture: Path) -> bool:
     """Whether a JPEG file is there from its first mark to its last; a power cut may cut it."""
     try:
-        data = picture.read_bytes()
+        data = read_regular(picture, _MOST_BYTES)
     except OSError:
         return False
     return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
@@ -109,11 +132,6 @@ def _is_whole(picture: Path) -> bool:
 def _keep(made: Path, kept: Path) -> None:
     """Copy ``made`` to ``kept``, whole or not at all; a cache that cannot be written is no loss."""
     # Two servers may draw the same picture.
-    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(made, part)
-            os.replace(part, kept)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(kept, read_regular(made, _MOST_BYTES), overwrite=True, follow=False)

@@ -2,7 +2,8 @@
 
 A page of another site can send requests to this machine (cross-site requests), and can even get an
 own name resolved to it (DNS rebinding). The Host header tells the second, Origin and Sec-Fetch-Site
-the first. Whoever sends no Origin is no browser and needs the token.
+the first. And since other users of this machine, and their programs, send what headers they like,
+everything but the page itself needs the token, which the page trades for a cookie.
 """
 
 from __future__ import annotations
@@ -18,15 +19,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, http_exceptions, web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from rtstyle.errors import RtstyleError
+from rtstyle.errors import DiskFull, OutputNotWritable, RtstyleError
+from rtstyle.web.downloads import cut
+from rtstyle.web.places import BusyError, Places, TooSlowError
 
 if sys.platform != "win32":
     import resource
 
 COOKIE = "rtstyle"
+SESSION = "/api/session"
+LOCKED = "open the address that rtstyle web printed; it holds the token"
+_LOCKED_PAGE = f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>rtstyle</title>
+<h1>Not from here</h1><p>Please {LOCKED}.</p></html>
+"""
 MAX_HEADER_BYTES = 16 * 1024
 SCRIPTS = (
     "app",
@@ -40,20 +49,17 @@ SCRIPTS = (
     "transport",
 )
 """The modules of the page, which are files beside each other."""
-PUBLIC = frozenset(
-    ("/", "/style.css", "/icon.svg", "/api/session", *(f"/{name}.js" for name in SCRIPTS))
-)
+PUBLIC = frozenset(("/", "/style.css", "/icon.svg", *(f"/{name}.js" for name in SCRIPTS)))
 """What holds nothing of anyone and so is given without a token."""
 
 _SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD))
 _LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
-IDLE_SECONDS = 30.0
-"""For which a client may say nothing."""
-MAX_CONNECTIONS = 96
-BACKLOG = 32
-"""How many asyncio accepts before it gets round to counting them. Together with their like that are
-just being closed they stay below 256, the fewest open files that a system allows a process."""
 MOST_FILES = 8192
+_STATUS: dict[type[RtstyleError], int] = {
+    DiskFull: 507,
+    OutputNotWritable: 507,
+    TooSlowError: 408,
+}
 _GRACE_SECONDS = 1.0
 """For a client to read why its body is not wanted."""
 _LOG = logging.getLogger(__name__)
@@ -99,10 +105,11 @@ class Gate:
     host: str
     """What it listens on."""
     token: str
-    demanded: bool
-    """Whether every request needs the token, not only those that no browser sends."""
+    """Without which nothing of anyone is given, on this machine neither: it has other users."""
     names: frozenset[str] = field(default=frozenset())
     """Further names, lower-case, by which browsers may call it."""
+    once: set[str] = field(default_factory=set)
+    """Further tokens, each good for one session: those that others may have read since."""
 
     def refusal(self, request: web.BaseRequest) -> tuple[int, str] | None:
         """Status and one line where ``request`` is not to be served; None where it is."""
@@ -114,27 +121,48 @@ class Gate:
             return 403, "this server is not called by that name"
         if (foreign := self._foreign(request)) is not None:
             return 403, foreign
-        if request.path in PUBLIC and request.method in _SAFE:
+        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+            # A few bytes could unpack to as many as there is memory.
+            return 415, "bodies are taken as they are, not compressed"
+        # Whoever asks for a session is looked at by what gives it out.
+        if request.path == SESSION or (request.path in PUBLIC and request.method in _SAFE):
             return None
-        known = self.knows(request)
-        if self.demanded and not known and request.path not in PUBLIC:
-            return 401, "open the address that rtstyle web printed; it holds the token"
-        if request.method not in _SAFE and hdrs.ORIGIN not in request.headers and not known:
-            return 403, "a request without an Origin needs the token"
+        if not self.knows(request):
+            return 401, LOCKED
+        # No browser leaves it out; and what it sends of its own accord is the cookie.
+        is_browser = hdrs.ORIGIN in request.headers or request.method in _SAFE
+        if not is_browser and not self.bears(request):
+            return 403, "a request without an Origin needs the token in Authorization"
         return None
 
     def knows(self, request: web.BaseRequest) -> bool:
         """Whether ``request`` brings the token, as a cookie or as ``Authorization: Bearer``."""
-        scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        bearer = given if scheme.lower() == "bearer" else ""
-        found = (request.cookies.get(COOKIE, ""), bearer)
-        return any(hmac.compare_digest(one.encode(), self.token.encode()) for one in found)
+        cookie = request.cookies.get(cookie_name(request), "")
+        return any(self._is_one(given, (self.token,)) for given in (cookie, _bearer(request)))
+
+    def trades(self, request: web.BaseRequest) -> bool:
+        """Whether ``request`` may have a session; a token that is good for one is used up."""
+        given = _bearer(request)
+        if self._is_one(given, tuple(self.once)):
+            self.once.discard(given)
+            return True
+        return self.knows(request)
+
+    def bears(self, request: web.BaseRequest) -> bool:
+        """Whether ``request`` brings the token itself, as no browser does of its own accord."""
+        return self._is_one(_bearer(request), (self.token,))
+
+    @staticmethod
+    def _is_one(given: str, tokens: tuple[str, ...]) -> bool:
+        # Cookies of others on this machine may hold anything.
+        said = given.encode("utf-8", "surrogateescape")
+        return any(hmac.compare_digest(said, token.encode()) for token in tokens)
 
     def _foreign(self, request: web.BaseRequest) -> str | None:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None:
-            parts = urlsplit(origin)
-            if parts.scheme != request.scheme or not self._is_own(request, parts.netloc):
+            scheme, _, netloc = origin.partition("://")
+            if scheme != request.scheme or not self._is_own(request, netloc):
                 return "requests of other sites are refused"
         site = request.headers.get("Sec-Fetch-Site", "none")
         # Somebody may have put a link to the page on another one; it cannot be framed or read.
@@ -167,6 +195,17 @@ class Gate:
         return _is_address(name) or name in self.names or name in _LOCAL_NAMES
 
 
+def cookie_name(request: web.BaseRequest) -> str:
+    """Of this server: browsers send the cookies of one port to all of a machine."""
+    transport = request.transport
+    return f"{COOKIE}-{transport.get_extra_info('sockname')[1]}" if transport else COOKIE
+
+
+def _bearer(request: web.BaseRequest) -> str:
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return given if scheme.lower() == "bearer" else ""
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -184,28 +223,40 @@ def refuse(status: int, message: str, **headers: str) -> web.Response:
     )
 
 
-def middleware(gate: Gate) -> Middleware:
+def locked(request: web.BaseRequest) -> web.Response:
+    """An answer to who brings no token: for people a page, for scripts what ``refuse`` says."""
+    if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+        return web.Response(status=401, text=_LOCKED_PAGE, content_type="text/html")
+    return refuse(401, LOCKED)
+
+
+def middleware(gate: Gate, places: Places) -> Middleware:
     """Keeps the rules of ``gate``, and lets no trace of an error out."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await answer(request, handler)
-        if not request.content.is_eof():
-            await _dismiss(request, response)
+        if isinstance(response, web.Response):
+            if request.content.is_eof():
+                await _hand_over(places, request, response)
+            else:
+                await _dismiss(places, request, response)
         return response
 
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         refusal = gate.refusal(request)
         if refusal is not None:
-            response = refuse(*refusal)
+            response = locked(request) if refusal[0] == 401 else refuse(*refusal)
             response.force_close()
             return response
         try:
             return await handler(request)
         except web.HTTPException as error:
             return refuse(error.status, error.reason)
+        except BusyError as error:
+            return refuse(503, str(error), Retry_After="2")
         except RtstyleError as error:
-            return refuse(400, str(error))
+            return refuse(_STATUS.get(type(error), 400), str(error))
         except Exception as error:
             if isinstance(error, ConnectionError) and request.transport is None:
                 # Its sender went away; nobody hears this.
@@ -216,7 +267,23 @@ def middleware(gate: Gate) -> Middleware:
     return guard
 
 
-async def _dismiss(request: web.Request, response: web.StreamResponse) -> None:
+async def _hand_over(places: Places, request: web.Request, response: web.Response) -> None:
+    """Let the client take the answer; one that asks for many and reads none does not hold a place.
+
+    What is written here is not written again by aiohttp, which would wait for ever.
+    """
+    try:
+        with places.transfer(request) as transfer:
+            async with transfer.waiting():
+                await response.prepare(request)
+                await response.write_eof()
+    except TooSlowError:
+        cut(request)
+    except ConnectionError:
+        pass
+
+
+async def _dismiss(places: Places, request: web.Request, response: web.Response) -> None:
     """Answer, and end the connection with the rest of the body unread, however long it is.
 
     Closing at once would reset the connection, and many clients then lose the answer too.
@@ -224,38 +291,17 @@ async def _dismiss(request: web.Request, response: web.StreamResponse) -> None:
     response.force_close()
     if request.transport is None:
         return
+    places.leaves(request)
     request.transport.pause_reading()
-    with contextlib.suppress(ConnectionError):
-        await response.prepare(request)
-        await response.write_eof()
-        await asyncio.sleep(_GRACE_SECONDS)
+    await _hand_over(places, request, response)
+    await asyncio.sleep(_GRACE_SECONDS)
     request.protocol.force_close()
-
-
-def bound_connections(server: web.Server, most: int = MAX_CONNECTIONS) -> None:
-    """Let ``server`` hold at most ``most`` connections.
-
-    One more ends the oldest on which nothing is being done, as clients do that open many and say
-    nothing; where all are at work it is refused itself.
-    """
-    made = server.connection_made
-
-    def bounded(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        there = [one for one in server.connections if one.transport is not None]
-        made(handler, transport)
-        if len(there) >= most:
-            # Without that attribute all count as at work.
-            idle = (one for one in there if not getattr(one, "_request_in_progress", True))
-            next(idle, handler).force_close()
-
-    # A method of each server, called for every connection; there is no other place to count them.
-    server.connection_made = bounded  # type: ignore[method-assign]
 
 
 def allow_many_files() -> None:
     """Let this process open thousands of files, where the system does.
 
-    ``bound_connections`` does not see those that are still agreeing on TLS, for a minute at most.
+    ``Places`` does not see those that are still agreeing on TLS, for a minute at most.
     """
     if sys.platform == "win32":
         return
@@ -264,19 +310,6 @@ def allow_many_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def http_log() -> logging.Logger:
-    """What aiohttp tells of requests, without those that are no HTTP or were left off: anybody can
-    fill a terminal with these, and they were answered."""
-    log = logging.getLogger("rtstyle.web.http")
-    log.addFilter(_is_ours)
-    return log
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, http_exceptions.HttpProcessingError | ConnectionError)
 
 
 async def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

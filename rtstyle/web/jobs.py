@@ -7,32 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
+import os
 import secrets
 import shutil
-import signal
-import sys
+import stat
 import time
-from asyncio.subprocess import PIPE, Process
-from collections import deque
+from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rtstyle.errors import LimitExceeded, UsageError
 from rtstyle.files import short_name
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
+from rtstyle.web.process import interrupt, kill, run_child
 from rtstyle.web.schema import JobOptions
 from rtstyle.web.spool import Spool, Upload
 
 _LOG = logging.getLogger(__name__)
 MOST_JOBS = 64
+_MOST_PREVIEWS = 4
 _PATIENCE_SECONDS = 20.0
 _STOP_SECONDS = 60.0
 """For the frame in work; whole segments are kept in any case."""
-_MOST_LINE_BYTES = 2**20
 _MOST_MESSAGE = 500
 """Characters of an error: libraries quote what they were given."""
 TYPES = {
@@ -47,7 +46,11 @@ TYPES = {
 
 @dataclass(slots=True)
 class Job:
-    """One conversion. ``state`` is queued, running, done, failed or stopped."""
+    """One conversion. ``state`` is queued, running, done, failed or stopped.
+
+    ``queued`` and ``running`` are those with a task, and there is never more than one: a queued
+    one has nothing to undo and is cancelled, a running one ends by its process.
+    """
 
     id: str
     options: JobOptions
@@ -57,6 +60,8 @@ class Job:
     made: float = field(default_factory=time.monotonic)
     resume: bool = False
     stopping: bool = False
+    removed: bool = False
+    """Whether it is forgotten; what still runs of it ends, and its files go then."""
     progress: dict[str, Any] | None = None
     """frames_done, frames_expected, seconds, fps, eta_seconds; see pipeline.Progress."""
     doing: str = ""
@@ -65,6 +70,9 @@ class Job:
     error: str = ""
     report: dict[str, Any] = field(default_factory=dict)
     process: Process | None = None
+    task: asyncio.Task[None] | None = None
+    bytes: int | None = None
+    """Of the result, once it is done."""
 
     @property
     def can_resume(self) -> bool:
@@ -94,9 +102,17 @@ class Job:
             "error": self.error,
             "report": self.report,
             "result": self.result_name if self.state == "done" else None,
-            "bytes": self.target.stat().st_size if self.state == "done" else None,
+            "bytes": self.bytes if self.state == "done" else None,
             "can_resume": self.can_resume,
         }
+
+    def look(self) -> None:
+        """See whether the result of one that is done is still there; others may clean up."""
+        if self.state == "done":
+            self.bytes = _size(self.target)
+            if self.bytes is None:
+                self.state, self.report = "failed", {}
+                self.error = "its result is gone from the server's folder; paint it again"
 
 
 class Jobs:
@@ -112,8 +128,10 @@ class Jobs:
     ) -> None:
         self._backend = backend
         self._spool = spool
-        # A picture is done in seconds and does not wait for a film of hours.
-        self._slots = {kind: asyncio.Semaphore(running) for kind in ("video", "image")}
+        # A picture is done in seconds and does not wait for a film of hours. A preview is waited
+        # for, and short; one that has just been replaced may still be ending.
+        most = {"video": running, "image": running, "preview": _MOST_PREVIEWS}
+        self._slots = {kind: asyncio.Semaphore(count) for kind, count in most.items()}
         self._bounds = bounds
         self._tasks: set[asyncio.Task[None]] = set()
         self.all: dict[str, Job] = {}
@@ -132,17 +150,24 @@ class Jobs:
         target = self._spool.folder / f"{identifier}.{ending[options.kind]}"
         job = Job(identifier, options, upload, target)
         self.all[identifier] = job
-        self._go(job)
+        job.task = self._keep(self._run(job))
         return job
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What the page is told of all."""
+        for job in self.all.values():
+            job.look()
+        return [job.public() for job in self.all.values()]
 
     def stop(self, job: Job) -> None:
         """End it after the frame in work; what is done is kept for ``resume``."""
-        job.stopping = True
         if job.state == "queued":
-            job.state = "stopped"
-        elif job.process is not None:
-            _interrupt(job.process)
-            self._keep(self._insist(job.process))
+            self._unqueue(job)
+        elif job.state == "running" and not job.stopping:
+            job.stopping = True
+            # One that is just being started is told as soon as it is there.
+            if job.process is not None:
+                self._tell(job.process)
 
     def resume(self, job: Job) -> None:
         """Go on with one that was stopped or failed; raises UsageError where it was not."""
@@ -150,83 +175,98 @@ class Jobs:
             raise UsageError("this job cannot be resumed")
         job.resume = job.options.kind == "video"
         job.state, job.stopping, job.error, job.progress = "queued", False, "", None
-        self._go(job)
+        job.task = self._keep(self._run(job))
 
     async def remove(self, job: Job) -> None:
         """Forget a job and what it made; the upload too where no other job needs it."""
-        self.all.pop(job.id, None)
-        if job.state == "queued":
-            job.state = "stopped"
-        if job.process is not None:
-            await _end(job.process)
-        for path in self._spool.folder.glob(f"{job.id}*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        self._forget(job)
+        # To its end, even where whoever asked goes away meanwhile.
+        await asyncio.shield(self._keep(self._clear(job)))
         if all(other.upload.id != job.upload.id for other in self.all.values()):
             self._spool.remove(job.upload)
 
+    async def remove_all_of(self, upload: Upload) -> None:
+        """Remove an upload and the jobs that are made of it."""
+        # First, so that no new job is made of it meanwhile.
+        self._spool.uploads.pop(upload.id, None)
+        for job in [job for job in self.all.values() if job.upload is upload]:
+            await self.remove(job)
+        self._spool.remove(upload)
+
     async def close(self) -> None:
         """End everything that runs."""
-        for job in self.all.values():
-            job.stopping = True
-            if job.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    job.process.kill()
+        for job in list(self.all.values()):
+            self._forget(job)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _drop_previews(self, upload: Upload) -> None:
-        old = [
-            job
-            for job in self.all.values()
-            if job.options.kind == "preview" and job.upload.id == upload.id
-        ]
-        for job in old:
-            del self.all[job.id]
-            if job.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    job.process.kill()
-            for path in self._spool.folder.glob(f"{job.id}*"):
-                path.unlink(missing_ok=True)
+        for job in list(self.all.values()):
+            if job.options.kind == "preview" and job.upload.id == upload.id:
+                self._forget(job)
+                self._keep(self._clear(job))
 
-    def _go(self, job: Job) -> None:
-        self._keep(self._run(job))
+    def _forget(self, job: Job) -> None:
+        """From here on nobody sees it, and nothing of it goes on."""
+        self.all.pop(job.id, None)
+        job.removed = True
+        if job.state == "queued":
+            self._unqueue(job)
+        elif job.process is not None:
+            kill(job.process)
+        # Else it is just being started, and is ended as soon as it is there (``_note``).
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _clear(self, job: Job) -> None:
+        """Wait for the end of a forgotten job, then delete what it made: not before, since it may
+        write until then."""
+        if job.task is not None:
+            done, _ = await asyncio.wait((job.task,), timeout=_PATIENCE_SECONDS)
+            if not done:
+                job.task.cancel()
+                await asyncio.wait((job.task,), timeout=_PATIENCE_SECONDS)
+        for path in self._spool.folder.glob(f"{job.id}*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def _unqueue(self, job: Job) -> None:
+        job.state = "stopped"
+        if job.task is not None:
+            job.task.cancel()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _insist(self, process: Process) -> None:
-        """End a process that does not stop: it hears of that only between two frames."""
-        await asyncio.sleep(_STOP_SECONDS)
-        if process.returncode is None:
-            process.kill()
+    def _tell(self, process: Process) -> None:
+        interrupt(process)
+        self._keep(_insist(process))
+
+    def _note(self, job: Job) -> Callable[[Process], None]:
+        """Notes the process of ``job``; what was wanted of it while it was made is done at once."""
+
+        def note(process: Process) -> None:
+            job.process = process
+            if job.removed:
+                kill(process)
+            elif job.stopping:
+                self._tell(process)
+
+        return note
 
     async def _run(self, job: Job) -> None:
-        # A preview is waited for, and short: it does not queue behind a film.
-        slot = self._slots.get(job.options.kind) or contextlib.nullcontext()
-        async with slot:
-            if job.state != "queued" or job.id not in self.all:
-                return
+        async with self._slots[job.options.kind]:
+            # Nothing is waited for between here and the slot: a queued one was not begun.
             job.state = "running"
-            options = job.options
-            order = Order(
-                kind=options.kind,
-                source=str(job.upload.path),
-                target=str(job.target),
-                style=options.style,
-                strength=options.strength,
-                audio=options.audio,
-                resume=job.resume,
-                backend=self._backend,
-                bounds=self._bounds,
-            )
             try:
-                last = await run_child(order, on_process=_process_of(job), on_word=_words_of(job))
+                last = await run_child(
+                    self._order(job), on_process=self._note(job), on_word=_words_of(job)
+                )
             except OSError as error:
                 # No more processes or files for this user; without a word it would run for ever.
                 reason = error.strerror or type(error).__name__
@@ -236,14 +276,32 @@ class Jobs:
                 last = {"error": "something went wrong in the server; its terminal says what"}
             finally:
                 job.process = None
-            if last.get("word") == "done":
-                job.report = {key: value for key, value in last.items() if key != "word"}
-                job.state = "done"
-            elif job.stopping:
-                job.state = "stopped"
-            else:
-                job.state = "failed"
-                job.error = self._clean(job, str(last.get("error", "")))
+            self._end(job, last)
+
+    def _end(self, job: Job, last: dict[str, Any]) -> None:
+        if last.get("word") == "done":
+            job.report = {key: value for key, value in last.items() if key != "word"}
+            job.state, job.stopping = "done", False
+            job.look()
+        elif job.stopping:
+            job.state = "stopped"
+        else:
+            job.state = "failed"
+            job.error = self._clean(job, str(last.get("error", "")))
+
+    def _order(self, job: Job) -> Order:
+        options = job.options
+        return Order(
+            kind=options.kind,
+            source=str(job.upload.path),
+            target=str(job.target),
+            style=options.style,
+            strength=options.strength,
+            audio=options.audio,
+            resume=job.resume,
+            backend=self._backend,
+            bounds=self._bounds,
+        )
 
     def _clean(self, job: Job, message: str) -> str:
         """``message`` with the client's names in place of the server's paths."""
@@ -256,15 +314,20 @@ class Jobs:
         return line or "the conversion ended without a word; resume it, or try another file"
 
 
-def _process_of(job: Job) -> Callable[[Process], None]:
-    """Notes the process of ``job``; one that is to be stopped already is told at once."""
+async def _insist(process: Process) -> None:
+    """End a process that does not stop: it hears of that only between two frames."""
+    await asyncio.sleep(_STOP_SECONDS)
+    if process.returncode is None:
+        kill(process)
 
-    def note(process: Process) -> None:
-        job.process = process
-        if job.stopping:
-            _interrupt(process)
 
-    return note
+def _size(path: Path) -> int | None:
+    """Bytes of a regular file; None where there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _words_of(job: Job) -> Callable[[dict[str, Any]], None]:
@@ -278,101 +341,3 @@ def _words_of(job: Job) -> Callable[[dict[str, Any]], None]:
             job.doing, job.progress = word, said
 
     return note
-
-
-async def run_child(
-    order: Order,
-    *,
-    on_process: Callable[[Process], None] | None = None,
-    on_word: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
-    """Run ``order`` in a process of its own; its last word, or what its death looks like."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "import sys; from rtstyle.web.child import main; sys.exit(main())",
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        limit=_MOST_LINE_BYTES,
-        # Ctrl-C at the terminal is the server's to handle.
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    last: dict[str, Any] = {}
-    trouble: deque[bytes] = deque(maxlen=20)
-    listening = asyncio.create_task(_listen(process.stderr, trouble))
-    try:
-        if on_process is not None:
-            on_process(process)
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
-            await process.stdin.drain()
-        while True:
-            try:
-                async with asyncio.timeout(order.bounds.silent_seconds):
-                    line = await process.stdout.readline()
-            except TimeoutError:
-                last = {"word": "failed", "error": _silence(order.bounds)}
-                process.kill()
-                break
-            if not line:
-                break
-            said = json.loads(line)
-            if said.get("word") in ("done", "failed"):
-                last = said
-            elif on_word is not None:
-                on_word(said)
-        # It has only to end now; one that does not is ended below.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await process.wait()
-                await listening
-    finally:
-        listening.cancel()
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-        process.stdin.close()
-    if not last:
-        last = {"word": "failed", "error": _death(process.returncode or 0)}
-    return last
-
-
-async def _listen(stream: asyncio.StreamReader, lines: deque[bytes]) -> None:
-    """Keep the last of what it says, so that it never waits for a reader."""
-    while chunk := await stream.read(65536):
-        lines.append(chunk)
-
-
-def _silence(bounds: Bounds) -> str:
-    minutes = bounds.silent_seconds / 60
-    return (
-        f"the conversion came no further for {minutes:g} minutes and was ended; the file may be "
-        "damaged, so try another"
-    )
-
-
-def _death(code: int) -> str:
-    if sys.platform != "win32" and code == -signal.SIGXCPU:
-        return "the file took more processor time than is allowed"
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"the conversion was ended by {name}, perhaps for want of memory; try to resume it"
-    return ""
-
-
-def _interrupt(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
-
-
-async def _end(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await process.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,13 +127,11 @@ def _one_of(words: Collection[str]) -> Check:
 
 
 def _share(name: str, value: object) -> float:
-    # bool is an int to Python, and true is no strength.
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UsageError(f"option {name!r} must be a number from 0 to 1")
-    if not 0 <= value <= 1:
-        raise UsageError(f"option {name!r} must be a number from 0 to 1")
-    return float(value)
+    # bool is an int to Python, and true is no strength. Compared before it is made a float: JSON
+    # has integers beyond any; and NaN is within no bounds.
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise UsageError(f"option {name!r} must be a number from 0 to 1")
 
 
 def _identifier(name: str, value: object) -> str:

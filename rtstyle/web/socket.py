@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -26,6 +27,7 @@ _HEARTBEAT_SECONDS = 5.0
 _STUCK_SECONDS = 8.0
 _CLOSE_SECONDS = 1.0
 _MOST_REASON_BYTES = 120
+_LOG = logging.getLogger(__name__)
 
 
 async def serve_socket(
@@ -104,6 +106,10 @@ class SocketWay:
         except (TimeoutError, ConnectionError):
             # Who does not read what comes back is let go of, not waited for.
             self._cut()
+        except Exception:
+            # Without this the picture would just stand still.
+            _LOG.exception("a camera's picture could not be painted")
+            await self._end(WSCloseCode.INTERNAL_ERROR, "something went wrong in the server")
 
     def _paint(self, message: bytes) -> bytes:
         number, data = message[:_NUMBER_BYTES], message[_NUMBER_BYTES:]

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from rtstyle.errors import DiskFull, InputError, LimitExceeded
-from rtstyle.files import is_disk_full
+from rtstyle.errors import DiskFull, InputError, LimitExceeded, OutputNotWritable
+from rtstyle.files import create, is_disk_full, open_regular
 from rtstyle.media import PICTURE_ENDINGS, VIDEO_ENDINGS
-from rtstyle.web.guards import IDLE_SECONDS
+from rtstyle.web.places import Transfer
 
 if sys.platform != "win32":
     import fcntl
@@ -32,10 +32,6 @@ _LOCK = "lock"
 _NAME_LENGTH = 120
 _SPARE_BYTES = 64 * 2**20
 _MOST_UPLOADS = 64
-
-
-class UploadTooSlowError(InputError):
-    """Nothing came for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +49,12 @@ class Upload:
 class Spool:
     """The folder. Use it as a context; leaving it deletes everything."""
 
-    def __init__(self, *, max_bytes: int, idle_seconds: float = IDLE_SECONDS) -> None:
-        """``max_bytes`` of one upload; ``idle_seconds`` without a byte end it."""
+    def __init__(self, *, max_bytes: int) -> None:
+        """``max_bytes`` of one upload."""
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.max_bytes = max_bytes
         self.uploads: dict[str, Upload] = {}
-        self.idle_seconds = idle_seconds
-        self._coming = 0
         self._lock = _locked(self.folder)
 
     def __enter__(self) -> Spool:
@@ -72,34 +66,39 @@ class Spool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def receive(
-        self, name: str, chunks: AsyncIterator[bytes], *, promised: int | None
+        self, name: str, chunks: AsyncIterator[bytes], transfer: Transfer, *, promised: int | None
     ) -> Upload:
         """Store what ``chunks`` bring, ``promised`` bytes where the client says so.
 
-        Raises LimitExceeded, DiskFull, UploadTooSlowError or InputError, and then keeps nothing.
+        Raises LimitExceeded, DiskFull, OutputNotWritable, TooSlowError or InputError, and then
+        keeps nothing.
         """
-        self._check(promised or 0)
-        if len(self.uploads) + self._coming >= _MOST_UPLOADS:
-            raise LimitExceeded(f"{_MOST_UPLOADS} files are here already; remove some first")
+        self._check_count()
         shown = shown_name(name)
         ending = Path(shown).suffix.lower()
         known = ending if ending in VIDEO_ENDINGS or ending in PICTURE_ENDINGS else ""
         identifier = secrets.token_hex(16)
         path = self.folder / f"{identifier}{known}"
-        self._coming += 1
         try:
-            size = await self._fill(path, chunks)
+            self._check(promised or 0)
+            size = await self._fill(path, chunks, transfer)
             if promised is not None and size != promised:
                 raise InputError(f"only {size} of {promised} bytes came; send the file again")
             if size == 0:
                 raise InputError("the file is empty; choose another")
+            # Those that were on their way meanwhile count only now: who drips takes no place.
+            self._check_count()
         except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and is_disk_full(error):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            if is_disk_full(error):
                 raise DiskFull("no room left on the server's disk; remove some files") from None
+            if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+                reason = error.strerror or type(error).__name__
+                raise OutputNotWritable(
+                    f"the server's folder cannot be written ({reason}); start rtstyle web anew"
+                ) from None
             raise
-        finally:
-            self._coming -= 1
         upload = Upload(identifier, shown, path, size, known in PICTURE_ENDINGS)
         self.uploads[identifier] = upload
         return upload
@@ -107,25 +106,26 @@ class Spool:
     def remove(self, upload: Upload) -> None:
         """Forget and delete ``upload``."""
         self.uploads.pop(upload.id, None)
-        upload.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            upload.path.unlink(missing_ok=True)
 
-    async def _fill(self, path: Path, chunks: AsyncIterator[bytes]) -> int:
+    async def _fill(self, path: Path, chunks: AsyncIterator[bytes], transfer: Transfer) -> int:
         size = 0
-        with path.open("xb") as file:
+        with os.fdopen(create(path, mode=0o600), "wb") as file:
             while True:
-                try:
-                    async with asyncio.timeout(self.idle_seconds):
-                        chunk = await anext(chunks, None)
-                except TimeoutError:
-                    raise UploadTooSlowError(
-                        "nothing came for a while; send the file again"
-                    ) from None
+                async with transfer.waiting():
+                    chunk = await anext(chunks, None)
                 if chunk is None:
                     return size
+                transfer.moved(len(chunk))
                 size += len(chunk)
                 self._check(size)
                 # A disk may stall; others go on being served.
                 await asyncio.to_thread(file.write, chunk)
+
+    def _check_count(self) -> None:
+        if len(self.uploads) >= _MOST_UPLOADS:
+            raise LimitExceeded(f"{_MOST_UPLOADS} files are here already; remove some first")
 
     def _check(self, size: int) -> None:
         if size > self.max_bytes:
@@ -164,7 +164,7 @@ def sweep() -> None:
                 if time.time() - found.st_mtime > 3600:
                     shutil.rmtree(folder, ignore_errors=True)
                 continue
-            with (folder / _LOCK).open("rb") as file:
+            with os.fdopen(open_regular(folder / _LOCK), "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -173,6 +173,6 @@ def _locked(folder: Path) -> IO[bytes] | None:
     """An open file whose lock tells that ``folder`` is in use; it goes with the process."""
     if sys.platform == "win32":
         return None
-    file = (folder / _LOCK).open("wb")
+    file = os.fdopen(create(folder / _LOCK, mode=0o600), "wb")
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return file

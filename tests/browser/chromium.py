@@ -52,12 +52,16 @@ def write_camera(path: Path, pictures: Sequence[Pixels], *, repeat: int) -> Path
 
 
 @contextmanager
-def serving(home: Path, *options: str, port: int = 0) -> Iterator[tuple[str, int]]:
-    """``rtstyle web``, whose user has nothing but ``home``; its address and port."""
+def serving(home: Path, *options: str, port: int = 0, token: str = "") -> Iterator[tuple[str, int]]:
+    """``rtstyle web``, whose user has nothing but ``home``; its address and port.
+
+    ``token`` is one that stays the same from server to server.
+    """
     own = {
         "RTSTYLE_STYLES": str(home / "styles"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_DATA_HOME": str(home / "data"),
+        "RTSTYLE_WEB_TOKEN": token,
     }
     server = subprocess.Popen(
         [sys.executable, "-m", "rtstyle.cli.main", "web", "--port", str(port), *options],
@@ -68,7 +72,8 @@ def serving(home: Path, *options: str, port: int = 0) -> Iterator[tuple[str, int
     assert server.stdout is not None
     with server.stdout:
         try:
-            found = re.search(r"http://\S+:(\d+)/", server.stdout.readline())
+            # With the token, which the page trades for a cookie.
+            found = re.search(r"http://\S+:(\d+)/#token=\S+", server.stdout.readline())
             assert found is not None
             yield found.group(), int(found.group(1))
             server.send_signal(signal.SIGINT)
@@ -116,7 +121,7 @@ class Watched:
             self.troubles.append(f"{message.type}: {message.text}")
 
     def _see(self, request: Request) -> None:
-        if not request.url.startswith((self.address, "blob:", "data:")):
+        if not request.url.startswith((self.address.partition("#")[0], "blob:", "data:")):
             self.troubles.append(f"asked {request.url}")
 
 

@@ -218,7 +218,9 @@ def test_a_server_that_is_gone_is_told_and_found_again(
     browser: Browser, home: Path, tmp_path: Path
 ) -> None:
     clip = make_clip(tmp_path / "lost.mp4", size=(64, 48), frames=4)
-    with serving(home) as (own, port):
+    # With a token that stays, as those give who start it anew and keep their pages open.
+    token = "the-same-token-as-before"
+    with serving(home, token=token) as (own, port):
         found = watched(browser, own, expected="ERR_CONNECTION_REFUSED|400")
         page = found.__enter__().page
         choose(page, "movie")
@@ -227,7 +229,7 @@ def test_a_server_that_is_gone_is_told_and_found_again(
         page.click("#movie-start")
         wait_for(page, "lost.mp4", "done")
     until(page, "!document.querySelector('#away').hidden")
-    with serving(home, port=port):
+    with serving(home, port=port, token=token):
         until(page, "document.querySelector('#away').hidden")
         until(page, "document.querySelector('#notice').textContent.includes('started anew')")
         until(page, f"!{job('lost.mp4')}")

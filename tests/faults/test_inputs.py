@@ -200,7 +200,10 @@ def test_a_stream_that_begins_late_costs_no_frame(tmp_path: Path) -> None:
     assert health.decode_failures == 0
     # Whether PyAV tells of the late streams hangs on memory that it does not own.
     late = "a stream that begins in the middle of the file was not carried over"
-    assert set(health.notes) <= {late}
+    # The parts begin their clocks anew, the last one much later.
+    jumps = [note for note in health.notes if note.startswith("the source's clock jumps (2 times")]
+    assert len(jumps) == 1
+    assert {*health.notes} - {*jumps} <= {late}
     assert measure_extent(path).frames == 440
     assert weigh(path).pictures == 440
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rtstyle.pipeline import ConversionStats, Progress, convert
-from rtstyle.pipeline.convert import QUEUE_DEPTH
+from rtstyle.pipeline.room import QUEUE_DEPTH
 from rtstyle.types import Pixels
 from tests.fakes import FakeSink, FakeSource
 

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from rtstyle.web.server import Address
-from tests.security.test_web import Client
+from tests.security.test_web import TOKEN, Client
 from tests.security.test_web_end import serve_and_end
 from tests.security.test_web_live import DarkCamera, call, offered, stats
 from tests.security.test_web_socket import connect, picture
@@ -30,7 +30,7 @@ import sys
 from rtstyle.backends import FakeStylizer
 from rtstyle.web.server import Settings, run
 delay = float(sys.argv[1])
-settings = Settings(port=0, load=lambda spec: FakeStylizer(spec, delay=delay))
+settings = Settings(port=0, token=sys.argv[2], load=lambda spec: FakeStylizer(spec, delay=delay))
 run(settings, lambda address: print(address.port, flush=True))
 """
 
@@ -39,7 +39,7 @@ run(settings, lambda address: print(address.port, flush=True))
 def server(delay: float) -> Iterator[tuple[int, int]]:
     """Process id and port of a server whose net takes ``delay`` seconds a picture."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(delay)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVER, str(delay), TOKEN], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     with process.stdout:
@@ -55,7 +55,7 @@ def server(delay: float) -> Iterator[tuple[int, int]]:
 @asynccontextmanager
 async def client_of(port: int) -> AsyncIterator[Client]:
     async with aiohttp.ClientSession() as session:
-        yield Client(session, Address("", "127.0.0.1", port))
+        yield Client(session, Address("", "127.0.0.1", port), token=TOKEN)
 
 
 def use(delay: float, work: Callable[[Client, int], Awaitable[None]]) -> None:
@@ -133,8 +133,8 @@ def test_clients_too_quick_for_the_net_cost_neither_memory_nor_time() -> None:
 STORM = """
 import asyncio, sys
 import aiohttp
-url, body = sys.argv[1:]
-headers = {"Origin": url, "Content-Type": "application/json"}
+url, body, cookie = sys.argv[1:]
+headers = {"Origin": url, "Content-Type": "application/json", "Cookie": cookie}
 async def one(session):
     while True:
         async with session.post(url + "/api/live", data=body, headers=headers) as answer:
@@ -172,7 +172,9 @@ def test_a_storm_of_refused_clients_takes_less_than_a_tenth_of_the_rate() -> Non
         await asyncio.sleep(2.0)
         calm = await rate(10)
         storm = subprocess.Popen(
-            [sys.executable, "-c", STORM, client.url, body], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", STORM, client.url, body, client.cookie],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert storm.stdout is not None
         with storm.stdout:

@@ -221,6 +221,36 @@ def test_a_redirect_elsewhere_is_refused(
     assert left(tmp_path) == set()
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://[::1",
+        "http://[zz]/x",
+        "http://127.0.0.1:port/x",
+        "http://127.0.0.1:999999/x",
+        "http://127.0.0.1:-1/x",
+        "http://" + "a" * 300 + "/x",
+        "http://.../x",
+        "http:///x",
+        "//[/x",
+        "http://127.0.0.1\x7f/x",
+        "\xff\xfe",
+    ],
+)
+def test_a_redirect_to_what_is_no_address_is_refused_in_a_line(tmp_path: Path, place: str) -> None:
+    with (
+        serving(DATA, *[liar.redirect(lambda _: place)] * 12) as server,
+        pytest.raises(DownloadFailed) as failed,
+    ):
+        fetch(
+            entry(server.address(), redirects=("127.0.0.1", "a" * 300)),
+            tmp_path,
+            patience=IMPATIENT,
+        )
+    assert len(str(failed.value).splitlines()) == 1
+    assert left(tmp_path) == set()
+
+
 def test_a_redirect_to_a_listed_host_is_followed(tmp_path: Path) -> None:
     with serving(DATA, liar.redirect(lambda server: server.address(host="localhost"))) as server:
         wanted = entry(server.address(), redirects=("localhost",))
@@ -381,3 +411,111 @@ def test_digests_are_those_of_sha256sum_and_git(tmp_path: Path) -> None:
 def test_files_go_into_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert download_folder() == tmp_path / "rtstyle" / "downloads"
+
+
+def stranger(kind: str, place: Path, victim: Path) -> None:
+    """Put something that is not rtstyle's under a name that rtstyle would use."""
+    victim.write_bytes(b"mine" * 100)
+    if kind == "link":
+        place.symlink_to(victim)
+    elif kind == "dangling link":
+        place.symlink_to(victim.with_name("nothing"))
+    elif kind == "hard link":
+        place.hardlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        (place / "in").mkdir(parents=True)
+    elif kind == "writable by all":
+        place.write_bytes(b"theirs")
+        place.chmod(0o666)
+    elif kind == "another user's":
+        if os.getuid() != 0:
+            pytest.skip("only root gives away")
+        place.write_bytes(b"theirs")
+        os.chown(place, 12345, 12345)
+
+
+def state(place: Path) -> tuple[int, int, int, bytes]:
+    found = os.lstat(place)
+    data = place.read_bytes() if place.is_file() else b""
+    return found.st_ino, found.st_mode, found.st_uid, data
+
+
+STRANGERS = ["link", "dangling link", "hard link", "pipe", "folder", "writable by all",
+             "another user's"]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX")
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_others_put_in_place_of_the_part_stays_as_it_is(tmp_path: Path, kind: str) -> None:
+    folder, victim = tmp_path / "cache", tmp_path / "victim"
+    folder.mkdir(mode=0o700)
+    stranger(kind, part_of(folder), victim)
+    before = state(part_of(folder))
+    with serving(DATA, liar.cut(1000)) as server:
+        fetched = fetch(entry(server.address()), folder, patience=IMPATIENT)
+    assert fetched.file.read_bytes() == DATA
+    assert not fetched.file.is_symlink()
+    assert state(part_of(folder)) == before
+    assert victim.read_bytes() == b"mine" * 100
+    assert not (tmp_path / "nothing").exists()
+    assert left(folder) == {fetched.file.name, part_of(folder).name}
+    # Within a run it goes on all the same, in its own part.
+    assert [span for _, span in server.asked] == [None, "bytes=1000-"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX")
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_others_put_in_place_of_the_lock_stays_as_it_is(tmp_path: Path, kind: str) -> None:
+    folder, victim = tmp_path / "cache", tmp_path / "victim"
+    folder.mkdir(mode=0o700)
+    lock = part_of(folder).with_suffix(".lock")
+    stranger(kind, lock, victim)
+    before = state(lock)
+    with serving(DATA) as server:
+        assert fetch(entry(server.address()), folder, patience=IMPATIENT).file.exists()
+    assert state(lock) == before
+    assert victim.read_bytes() == b"mine" * 100
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX")
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_others_put_in_place_of_the_file_is_named_and_stays(tmp_path: Path, kind: str) -> None:
+    folder, victim = tmp_path / "cache", tmp_path / "victim"
+    folder.mkdir(mode=0o700)
+    file = folder / part_of(folder).name[1:].removesuffix(".part")
+    stranger(kind, file, victim)
+    before = state(file)
+    with (
+        serving(DATA) as server,
+        pytest.raises(OutputNotWritable, match="move it away") as caught,
+    ):
+        fetch(entry(server.address()), folder, patience=IMPATIENT)
+    assert caught.value.exit_code == 4
+    assert state(file) == before
+    assert victim.read_bytes() == b"mine" * 100
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX")
+def test_nothing_is_gone_on_with_in_a_folder_that_others_may_write(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(0o777)
+    part_of(folder).write_bytes(DATA[:1000])
+    with serving(DATA, liar.cut(500), liar.cut(500)) as server:
+        wanted = entry(server.address())
+        with pytest.raises(DownloadFailed, match="check the network and retry"):
+            fetch(wanted, folder, patience=IMPATIENT)
+        assert left(folder) == {part_of(folder).name}
+        assert fetch(wanted, folder, patience=IMPATIENT).file.read_bytes() == DATA
+    assert part_of(folder).read_bytes() == DATA[:1000]
+    assert server.asked[0][1] is None
+
+
+def test_the_folder_and_what_is_fetched_are_this_user_s_alone(tmp_path: Path) -> None:
+    with serving(DATA) as server:
+        file = fetch(entry(server.address()), tmp_path / "cache", patience=IMPATIENT).file
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert file.stat().st_mode & 0o777 == 0o600

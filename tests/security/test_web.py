@@ -37,9 +37,14 @@ BINARY = {"Content-Type": "application/octet-stream"}
 class Client:
     """Sends what a page of the server would, or what it is told."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: Address) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, address: Address, *, token: str = ""
+    ) -> None:
+        """With the token of the address, or with ``token``."""
         self.session, self.address = session, address
         self.url = f"http://127.0.0.1:{address.port}"
+        self.token = token or address.url.partition("#token=")[2]
+        self.cookie = f"rtstyle-{address.port}={self.token}"
 
     async def ask(
         self,
@@ -50,15 +55,16 @@ class Client:
         data: bytes | str | io.BytesIO | AsyncIterator[bytes] | None = None,
         params: dict[str, str] | None = None,
     ) -> tuple[int, Any, Any]:
-        """Status, content and headers. The Origin is the server's own unless another is given."""
+        """Status, content and headers. Origin and Cookie are a page's unless others are given."""
         own = {"Origin": self.url} if method != "GET" else {}
+        own["Cookie"] = self.cookie
         sent = {k: v for k, v in {**own, **(headers or {})}.items() if v}
         async with self.session.request(
             method, self.url + path, headers=sent, data=data, params=params
         ) as answer:
             data = await answer.read()
             json_like = answer.content_type == "application/json"
-            return answer.status, json.loads(data) if json_like else data, answer.headers
+            return answer.status, json.loads(data) if json_like and data else data, answer.headers
 
 
 @asynccontextmanager
@@ -71,7 +77,7 @@ async def running(settings: Settings | None = None) -> AsyncIterator[Client]:
         done, _ = await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
         if task in done:
             await task
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             yield Client(session, await ready)
     finally:
         stop.set()
@@ -143,12 +149,12 @@ def test_other_sites_can_post_nothing(headers: dict[str, str], path: str, tmp_pa
 def test_with_a_token_nothing_of_anyone_is_given_without_it() -> None:
     async def work(client: Client) -> None:
         assert client.address.url.endswith(f"#token={TOKEN}")
-        assert (await client.ask("/"))[0] == 200
-        assert (await client.ask("/api/jobs"))[0] == 401
-        wrong = {"Authorization": "Bearer " + "x" * len(TOKEN)}
+        assert (await client.ask("/", headers={"Cookie": ""}))[0] == 200
+        assert (await client.ask("/api/jobs", headers={"Cookie": ""}))[0] == 401
+        wrong = {"Authorization": "Bearer " + "x" * len(TOKEN), "Cookie": ""}
         assert (await client.ask("/api/session", "POST", headers=wrong))[0] == 401
         # No browser: no Origin, but the token.
-        right = {"Authorization": f"Bearer {TOKEN}", "Origin": ""}
+        right = {"Authorization": f"Bearer {TOKEN}", "Origin": "", "Cookie": ""}
         status, _, headers = await client.ask("/api/session", "POST", headers=right)
         assert status == 200
         cookie = headers["Set-Cookie"]

@@ -20,15 +20,18 @@ pytest.importorskip("aiortc")
 import aiohttp
 
 from rtstyle.web.child import Order
-from rtstyle.web.jobs import run_child
+from rtstyle.web.process import run_child
 from rtstyle.web.server import Address
 from rtstyle.web.spool import PREFIX
 from tests.clips import make_clip
-from tests.security.test_web import BINARY, Client
+from tests.security.test_web import BINARY, TOKEN, Client
 from tests.security.test_web_live import call
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
+ENDINGS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 PATIENCE = 20.0
 """Five seconds where nothing else runs; the release tests hold it to that."""
 
@@ -55,13 +58,13 @@ def serve_and_end(number: int, folder: Path, cameras: int = 2) -> tuple[int, flo
         [sys.executable, "-m", "rtstyle.cli.main", "web", "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(spool)},
+        env={**os.environ, "TMPDIR": str(spool), "RTSTYLE_WEB_TOKEN": TOKEN},
     )
     assert server.stdout is not None
 
     async def use(port: int) -> tuple[int, float]:
         async with aiohttp.ClientSession() as session:
-            client = Client(session, Address("", "127.0.0.1", port))
+            client = Client(session, Address("", "127.0.0.1", port), token=TOKEN)
             _, upload, _ = await client.ask(
                 "/api/uploads", "POST", headers=BINARY, data=film.read_bytes()
             )
@@ -100,7 +103,7 @@ def serve_and_end(number: int, folder: Path, cameras: int = 2) -> tuple[int, flo
     return result
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", ENDINGS, ids=lambda one: one.name)
 def test_with_cameras_on_and_a_film_in_work_it_ends_and_leaves_nothing(
     number: signal.Signals, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ from rtstyle.web.server import Settings
 from rtstyle.web.spool import PREFIX
 from tests.clips import make_clip
 from tests.hostile import Hostile, crafted
-from tests.security.test_web import Client, finished, running, started
+from tests.security.test_web import TOKEN, Client, finished, running, started
 from tests.security.test_web_uploads import memory, real_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +103,11 @@ class Visitor:
         self, method: str, path: str, body: bytes = b"", kind: str = "application/json"
     ) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
-        headers = {"Origin": f"http://127.0.0.1:{self._port}", "Content-Type": kind}
+        headers = {
+            "Origin": f"http://127.0.0.1:{self._port}",
+            "Cookie": f"rtstyle-{self._port}={TOKEN}",
+            "Content-Type": kind,
+        }
         with contextlib.closing(connection):
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

@@ -328,7 +328,11 @@ def test_the_newest_picture_waits_and_older_ones_are_dropped() -> None:
 def test_a_websocket_from_elsewhere_is_refused_at_the_handshake() -> None:
     async def work(client: Client) -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-            await client.session.ws_connect(client.url + "/api/live", origin="http://evil.test")
+            await client.session.ws_connect(
+                client.url + "/api/live",
+                origin="http://evil.test",
+                headers={"Cookie": client.cookie},
+            )
         assert caught.value.status == 403
 
     run(work)

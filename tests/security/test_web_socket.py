@@ -54,7 +54,10 @@ async def connect(
     socket = await client.session.ws_connect(
         f"{client.url}/api/live/socket",
         params={"options": json.dumps(options), **(params or {})},
-        headers={"Origin": client.url} if headers is None else headers,
+        headers={
+            "Cookie": client.cookie,
+            **({"Origin": client.url} if headers is None else headers),
+        },
         autoping=autoping,
     )
     return socket, str((await socket.receive_json(timeout=WAIT))["id"])
@@ -145,8 +148,9 @@ def test_only_the_page_itself_may_connect() -> None:
 
 def test_where_the_token_is_demanded_it_is_here_too() -> None:
     async def work(client: Client) -> None:
-        assert await refused(client) == 401
-        socket, _ = await connect(client, headers={"Authorization": f"Bearer {TOKEN}"})
+        assert await refused(client, headers={"Origin": client.url, "Cookie": ""}) == 401
+        bearer = {"Authorization": f"Bearer {TOKEN}", "Cookie": ""}
+        socket, _ = await connect(client, headers=bearer)
         await socket.close()
 
     run(work, Settings(load=negative, token=TOKEN))

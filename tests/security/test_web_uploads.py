@@ -27,10 +27,9 @@ pytest.importorskip("aiortc")
 from aiohttp.web_protocol import RequestHandler
 
 from rtstyle.types import Limits
-from rtstyle.web import guards
 from rtstyle.web.server import Settings
 from rtstyle.web.spool import PREFIX, Spool
-from tests.security.test_web import Client, running
+from tests.security.test_web import TOKEN, Client, running
 
 if sys.platform != "win32":
     import resource
@@ -100,7 +99,11 @@ class Answer(NamedTuple):
 
 
 def head(client: Client, line: str, *headers: str) -> bytes:
-    own = (f"Host: 127.0.0.1:{client.address.port}", f"Origin: {client.url}")
+    own = (
+        f"Host: 127.0.0.1:{client.address.port}",
+        f"Origin: {client.url}",
+        f"Cookie: {client.cookie}",
+    )
     return "\r\n".join((line, *own, *headers, "", "")).encode()
 
 
@@ -243,6 +246,9 @@ def test_a_form_of_a_hundred_thousand_parts_is_refused_unread(
             "Content-Type: multipart/form-data; boundary=b",
             f"Content-Length: {len(part) * 100_000 + 7}",
         )
+        if path == "/api/session":
+            # Whoever has the cookie gets one, whatever comes with the request.
+            first = first.replace(client.cookie.encode(), b"other=cookie")
         answer = await speak(client, first, (part * 1000 for _ in range(100)))
         assert answer.status in (401, 405, 415)
         assert json.loads(answer.body).keys() == {"error"}
@@ -386,7 +392,12 @@ def real_server(
             which = getattr(resource, name)
             resource.setrlimit(which, (most, most if hard else resource.getrlimit(which)[1]))
 
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(folder),
+        "RTSTYLE_WEB_TOKEN": TOKEN,
+    }
     command = [sys.executable, "-m", "rtstyle.cli.main", "web", "--port", "0", *words]
     with subprocess.Popen(
         command,
@@ -441,6 +452,7 @@ def upload(
         connection.putrequest("POST", "/api/uploads?name=big.mp4")
         for name, value in (
             ("Origin", f"{scheme}://127.0.0.1:{port}"),
+            ("Cookie", f"rtstyle-{port}={TOKEN}"),
             ("Content-Type", "application/octet-stream"),
             ("Content-Length", str(size)),
         ):
@@ -554,7 +566,7 @@ def test_with_tls_a_refusal_is_heard_and_half_open_connections_do_not_stop_other
 def test_connections_at_work_are_not_ended_for_new_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guards.bound_connections, "__defaults__", (8,))
+    monkeypatch.setattr("rtstyle.web.places.MAX_CONNECTIONS", 8)
 
     async def work(client: Client, folder: Path) -> None:
         size = 20 * 100

@@ -189,3 +189,40 @@ def test_the_folder_follows_the_user_s_settings(
     assert cache_folder() == tmp_path / "home" / ".cache" / "rtstyle" / "engines"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert cache_folder().parts[-4:] == ("Library", "Caches", "rtstyle", "engines")
+
+
+def test_only_engines_of_its_own_making_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_cache, "KEPT", 0)
+    cache = EngineCache(folder)
+    mine = folder / "steam.engine"
+    mine.write_bytes(b"mine")
+    os.utime(mine, (0, 0))
+    cache.store(KEY, b"engine")
+    assert sorted(file.name for file in folder.iterdir()) == ["key", "steam.engine"]
+
+
+def test_engines_are_kept_without_hard_links(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr("rtstyle.files._exclusive_rename", lambda: None)
+    EngineCache(folder).store(KEY, b"engine")
+    assert EngineCache(folder).load(KEY) == b"engine"
+    assert sorted(file.suffix for file in folder.iterdir()) == ["", ".engine", ".hmac"]
+
+
+@posix
+def test_a_link_in_the_place_of_an_engine_is_not_replaced(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = EngineCache(folder)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    file = (folder / KEY.stem).with_suffix(".engine")
+    file.symlink_to(victim)
+    with caplog.at_level(logging.WARNING):
+        cache.store(KEY, b"engine")
+    assert "not kept" in caplog.text
+    assert file.is_symlink()
+    assert victim.read_bytes() == b"mine"

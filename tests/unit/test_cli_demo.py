@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from click.testing import CliRunner, Result
 from rtstyle.cli import demo as demo_module
 from rtstyle.cli.main import main
 from rtstyle.cli.sample import SAMPLE_RATE, sample_frames, sample_sound
+from rtstyle.cli.sheet import before_after
 from rtstyle.media import read_image
-from rtstyle.types import Size
+from rtstyle.types import Pixels, Size
 from tests.clips import audio_packets, read_frames, video_pts
 from tests.nets import invert_net, make_pack
 
@@ -136,3 +138,40 @@ def test_a_folder_under_a_demos_name_is_refused_even_with_overwrite(
     result = run(pack, tmp_path, "--overwrite")
     assert result.exit_code == 4
     assert "is a folder" in result.output
+
+
+@pytest.mark.usefixtures("small")
+def test_what_appears_while_a_demo_is_drawn_is_left_as_it_is(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    real = before_after
+
+    def meanwhile(*pictures: Pixels) -> Pixels:
+        (folder / "demo.mp4").write_bytes(b"mine")
+        return real(*pictures)
+
+    monkeypatch.setattr(demo_module, "before_after", meanwhile)
+    result = run(pack, folder)
+    assert result.exit_code == 4
+    assert "demo.mp4 appeared meanwhile" in result.output
+    assert (folder / "demo.mp4").read_bytes() == b"mine"
+    assert not [name for name in listing(folder) if name.startswith(".")]
+    monkeypatch.setattr(demo_module, "before_after", real)
+    assert run(pack, folder, "--overwrite").exit_code == 0
+    assert (folder / "demo.mp4").read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_demo_replaces_no_link_and_no_pipe(pack: Path, tmp_path: Path, kind: str) -> None:
+    place, victim = tmp_path / "demo.png", tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    if kind == "link":
+        place.symlink_to(victim)
+    else:
+        os.mkfifo(place)
+    before = os.lstat(place)
+    result = run(pack, tmp_path, "--overwrite")
+    assert result.exit_code == 4
+    assert os.path.samestat(os.lstat(place), before)
+    assert victim.read_bytes() == b"mine"

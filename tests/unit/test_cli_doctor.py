@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from rtstyle.backends import BackendStatus
 from rtstyle.cli import doctor as doctor_module
+from rtstyle.cli.checkup import Load
 from rtstyle.cli.diagnosis import (
     Package,
     conflicts,
@@ -147,7 +148,7 @@ def test_a_missing_system_library_of_opencv_is_told_from_a_broken_wheel() -> Non
     assert broken.fatal
 
 
-def failing(name: str, error: ImportError) -> doctor_module.Load:
+def failing(name: str, error: ImportError) -> Load:
     def load(module: str) -> ModuleType:
         if module == name:
             raise error
@@ -179,7 +180,7 @@ def status(problem: str | None) -> BackendStatus:
     )
 
 
-def with_backends(*statuses: BackendStatus) -> doctor_module.Load:
+def with_backends(*statuses: BackendStatus) -> Load:
     def load(module: str) -> ModuleType:
         if module != "rtstyle.backends":
             return importlib.import_module(module)

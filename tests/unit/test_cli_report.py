@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,7 +36,7 @@ REPORT = RunReport(
 
 def test_every_field_is_written(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    write_report(REPORT, path)
+    write_report(REPORT, path, overwrite=True)
     read = json.loads(path.read_text(encoding="utf-8"))
     assert set(read) == {field.name for field in dataclasses.fields(RunReport)}
     assert read["size"] == [64, 48]
@@ -56,7 +57,7 @@ def test_a_report_replaces_another_only_when_told(tmp_path: Path) -> None:
     with pytest.raises(OutputExists, match=r"report\.json"):
         check_report(path, others=(), overwrite=False)
     check_report(path, others=(), overwrite=True)
-    write_report(REPORT, path)
+    write_report(REPORT, path, overwrite=True)
     assert json.loads(path.read_text(encoding="utf-8"))["style"] == "wave"
 
 
@@ -80,5 +81,33 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.mkdir()
     with pytest.raises(OutputNotWritable, match=r"report\.json"):
-        write_report(REPORT, path)
+        write_report(REPORT, path, overwrite=True)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_does_not_replace_what_appeared_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    check_report(path, others=(), overwrite=False)
+    path.write_text("mine")
+    with pytest.raises(OutputExists, match="taken meanwhile"):
+        write_report(REPORT, path, overwrite=False)
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_report_takes_no_pipe_s_and_no_dangling_link_s_place(
+    tmp_path: Path, overwrite: bool
+) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputNotWritable, match="device or a pipe"):
+        check_report(pipe, others=(), overwrite=overwrite)
+    with pytest.raises((OutputNotWritable, OutputExists)):
+        write_report(REPORT, pipe, overwrite=overwrite)
+    assert pipe.is_fifo()
+    if not overwrite:
+        with pytest.raises(OutputExists):
+            check_report(link, others=(), overwrite=False)
+        assert not (tmp_path / "nowhere").exists()

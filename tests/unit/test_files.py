@@ -136,7 +136,129 @@ def test_a_library_opens_the_file_that_was_created(tmp_path: Path) -> None:
     assert not (tmp_path / "victim").exists()
 
 
-def test_by_how_much_a_name_is_too_long(tmp_path: Path) -> None:
-    assert files.name_excess(tmp_path / ("x" * 255)) == 0
-    assert files.name_excess(tmp_path / ("長" * 86)) == 3
-    assert files.name_excess(tmp_path / "no such folder" / ("x" * 300)) == 45
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a.mp4", "./a.mp4"),
+        ("a.mp4", "sub/../a.mp4"),
+        ("sub/a.mp4", "link/a.mp4"),
+        ("a.mp4", "A.MP4"),
+        ("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"),
+        ("stra\u00dfe", "STRASSE"),
+        ("hard", "soft"),
+    ],
+)
+def test_two_spellings_of_one_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: str, other: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    Path("link").symlink_to("sub")
+    Path("hard").write_bytes(b"")
+    os.link("hard", "other-name")
+    Path("soft").symlink_to("other-name")
+    assert files.same_place(Path(one), Path(other))
+    assert files.same_place(Path(other), tmp_path / one)
+
+
+@pytest.mark.parametrize("other", ["b.mp4", "sub/a.mp4", "a.mkv", "a\udcff.mp4", "x" * 5000])
+def test_two_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not files.same_place(Path("a.mp4"), Path(other))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_a_whole_file_takes_the_place_of_a_regular_file_only(tmp_path: Path, kind: str) -> None:
+    place, victim = tmp_path / "a", tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(victim)
+    before = os.lstat(place)
+    for overwrite in (False, True):
+        with pytest.raises(OSError):
+            files.write_whole(place, b"new", overwrite=overwrite, follow=False)
+    assert os.path.samestat(os.lstat(place), before)
+    assert victim.read_bytes() == b"mine"
+    assert sorted(os.listdir(tmp_path)) == ["a", "victim"]
+
+
+def test_a_link_to_a_file_is_written_where_it_points_only_when_told_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name in ("link", "dangling"):
+        with pytest.raises(FileExistsError):
+            files.write_whole(tmp_path / name, b"new", overwrite=False)
+    assert not (tmp_path / "nowhere").exists()
+    files.write_whole(tmp_path / "link", b"new", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_an_earlier_run_s_file_is_opened_and_nothing_else(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"12")
+    mine.chmod(0o600)
+    descriptor = files.open_own(mine)
+    assert descriptor is not None
+    assert files.has_name(descriptor, mine)
+    mine.rename(tmp_path / "moved")
+    assert not files.has_name(descriptor, mine)
+    os.close(descriptor)
+    (tmp_path / "link").symlink_to(tmp_path / "moved")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "open").touch()
+    (tmp_path / "open").chmod(0o666)
+    for name in ("link", "pipe", "open", "nothing"):
+        assert files.open_own(tmp_path / name) is None
+    (tmp_path / "second").hardlink_to(tmp_path / "moved")
+    assert files.open_own(tmp_path / "moved") is None
+    assert (tmp_path / "moved").read_bytes() == b"12"
+
+
+def test_a_folder_is_private_where_no_other_may_write(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    assert files.is_private(folder)
+    (tmp_path / "link").symlink_to(folder)
+    assert not files.is_private(tmp_path / "link")
+    assert not files.is_private(tmp_path / "nothing")
+    for mode in (0o720, 0o702):
+        folder.chmod(mode)
+        assert not files.is_private(folder)
+    folder.chmod(0o755)
+    assert files.is_private(folder)
+    if os.getuid() == 0:
+        os.chown(folder, 12345, 12345)
+        assert not files.is_private(folder)
+
+
+def test_a_run_writes_its_own_names_again_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "before").write_bytes(b"ours")
+    (tmp_path / "mine").write_bytes(b"mine")
+    names = files.OwnNames(tmp_path, ours=["before", "not there"])
+    for data in (b"1", b"2"):
+        names.write("new", data)
+        names.write("before", data)
+        with pytest.raises(FileExistsError):
+            names.write("mine", data)
+    names.append("new", b"3")
+    assert (tmp_path / "new").read_bytes() == b"23"
+    (tmp_path / "new").rename(tmp_path / "moved")
+    (tmp_path / "new").symlink_to(tmp_path / "mine")
+    (tmp_path / "before").unlink()
+    (tmp_path / "before").hardlink_to(tmp_path / "mine")
+    for name in ("new", "before", "mine"):
+        with pytest.raises(OSError):
+            names.append(name, b"x")
+        with pytest.raises(OSError):
+            names.write(name, b"x")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert (tmp_path / "new").is_symlink()
+    (tmp_path / "before").unlink()
+    names.write("before", b"again")
+    assert (tmp_path / "before").read_bytes() == b"again"

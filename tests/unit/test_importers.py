@@ -147,6 +147,37 @@ def test_list_replace_and_remove(tmp_path: Path, folder: Path) -> None:
     assert left(folder) == []
 
 
+@pytest.mark.parametrize("kind", ["file", "link", "folder", "the folder is a link"])
+@pytest.mark.parametrize("command", ["remove", "import"])
+def test_nothing_but_a_style_is_removed_or_replaced(
+    tmp_path: Path, folder: Path, command: str, kind: str
+) -> None:
+    file, victim = tmp_path / "net.onnx", tmp_path / "victim"
+    onnx.save(foreign("0..1"), str(file))
+    assert run("import", file, "--as", "mine").exit_code == 0
+    victim.mkdir()
+    (victim / "thesis.txt").write_text("mine")
+    pack = folder / "mine"
+    if kind == "file":
+        (pack / "thesis.txt").write_text("mine")
+    elif kind == "link":
+        (pack / "thesis.txt").symlink_to(victim / "thesis.txt")
+    elif kind == "folder":
+        (victim / "thesis.txt").unlink()
+        victim.rename(pack / "more")
+    else:
+        pack.rename(victim / "mine")
+        pack.symlink_to(victim / "mine")
+    before = sorted(str(path) for path in folder.rglob("*"))
+    arguments = ("remove", "mine") if command == "remove" else ("import", file, "--as", "mine")
+    result = run(*arguments, *(("--overwrite",) if command == "import" else ()))
+    assert result.exit_code == (5 if kind == "the folder is a link" and command == "remove" else 4)
+    assert "\n" not in result.output.strip()
+    assert sorted(str(path) for path in folder.rglob("*")) == before
+    assert find_style("mine").name == "mine"
+    assert kind == "folder" or (victim / "thesis.txt").read_text() == "mine"
+
+
 def two_inputs() -> bytes:
     model = foreign("0..1")
     model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 3, 8, 8]))

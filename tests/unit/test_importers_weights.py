@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,8 @@ from rtstyle.cli.main import main
 from rtstyle.cli.sample import sample_picture
 from rtstyle.importers import converted
 from rtstyle.importers import measure as measuring
-from rtstyle.importers.tensors import read_tensorflow, read_tensors, tensorflow_prefix
+from rtstyle.importers.places import tensorflow_prefix
+from rtstyle.importers.tensors import read_tensorflow, read_tensors
 from rtstyle.nets.cartoongan import CartoonGenerator, rgb_kernels
 from rtstyle.nets.foreign import LengstromNet, TransformerNet
 from rtstyle.styles import find_style, user_folder
@@ -114,39 +114,71 @@ def variables() -> dict[str, Floats]:
     return found
 
 
-class StandIn(ModuleType):
-    """As much of the package tensorflow as reads a checkpoint."""
+class StandIn:
+    """As much of the package tensorflow as reads a checkpoint, for this process and its children.
 
-    def __init__(self, held: dict[str, Floats]) -> None:
-        super().__init__("tensorflow")
-        self.asked: list[str] = []
+    A module of that name in a folder of its own, which holds the tensors in a file beside it.
+    """
 
-        def load_checkpoint(prefix: str) -> SimpleNamespace:
-            self.asked.append(prefix)
-            if Path(prefix + ".index").is_file() and Path(prefix + ".index").stat().st_size < 3:
-                raise RuntimeError("DataLossError")
-            return SimpleNamespace(
-                get_variable_to_shape_map=lambda: {k: list(v.shape) for k, v in held.items()},
-                get_tensor=lambda key: held[key],
-            )
+    def __init__(self, folder: Path, held: dict[str, Floats]) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+        (folder / "tensorflow.py").write_text(STAND_IN, encoding="utf-8")
+        self.hold(held)
 
-        self.train = SimpleNamespace(load_checkpoint=load_checkpoint)
+    def hold(self, held: dict[str, Floats]) -> None:
+        """Give these from now on."""
+        np.savez(self._folder / "held.npz", **held)  # type: ignore[arg-type]
+
+    @property
+    def asked(self) -> list[str]:
+        """The prefixes that were asked for."""
+        log = self._folder / "asked.txt"
+        return log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+
+
+STAND_IN = """
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+
+HERE = Path(__file__).parent
+
+
+def load_checkpoint(prefix):
+    with (HERE / "asked.txt").open("a") as log:
+        log.write(prefix + "\\n")
+    if Path(prefix + ".index").is_file() and Path(prefix + ".index").stat().st_size < 3:
+        raise RuntimeError("DataLossError")
+    held = dict(np.load(HERE / "held.npz"))
+    return SimpleNamespace(
+        get_variable_to_shape_map=lambda: {k: list(v.shape) for k, v in held.items()},
+        get_tensor=lambda key: held[key],
+    )
+
+
+train = SimpleNamespace(load_checkpoint=load_checkpoint)
+"""
 
 
 @pytest.fixture
-def tensorflow(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+def tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     held = variables()
     extra = {f"{k}/Adam": v for k, v in held.items()} | {"beta1_power": np.zeros((), np.float32)}
-    module = StandIn({**extra, **held})
-    monkeypatch.setitem(sys.modules, "tensorflow", module)
-    return module
+    module = StandIn(tmp_path / "stand-in", {**extra, **held})
+    # Handed on to processes that are spawned, as all of sys.path is.
+    monkeypatch.syspath_prepend(tmp_path / "stand-in")
+    sys.modules.pop("tensorflow", None)
+    yield module
+    sys.modules.pop("tensorflow", None)
 
 
 def checkpoint(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "checkpoint").write_text('model_checkpoint_path: "../../elsewhere"\n')
     for end in ("index", "meta", "data-00000-of-00001"):
-        (folder / f"fns.ckpt.{end}").write_bytes(b"table")
+        # As large as what the stand-in gives: TensorFlow keeps every number as it is.
+        (folder / f"fns.ckpt.{end}").write_bytes(b"table" * 40_000)
     return folder / "fns.ckpt"
 
 
@@ -196,7 +228,8 @@ def test_a_tensorflow_checkpoint_becomes_a_style(tmp_path: Path, tensorflow: Sta
 def test_without_tensorflow_one_line_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    (tmp_path / "tensorflow.py").write_text("raise ImportError", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     result = bring(checkpoint(tmp_path / "run"), "--as", "wave")
     assert result.exit_code == 5
     assert len(result.output.splitlines()) == 1
@@ -212,9 +245,9 @@ def test_bad_tensorflow_checkpoints_are_refused(tmp_path: Path, tensorflow: Stan
     lonely = tmp_path / "lonely"
     lonely.mkdir()
     results = [bring(prefix, "--as", "a"), bring(lonely, "--as", "b")]
-    sys.modules["tensorflow"] = StandIn({"G_MODEL/A/Conv/weights": np.ones((3, 3), np.float32)})
+    tensorflow.hold({"G_MODEL/A/Conv/weights": np.ones((3, 3), np.float32)})
     results.append(bring(others, "--as", "c"))
-    sys.modules["tensorflow"] = StandIn({"Variable": np.ones((3, 3), np.float32)})
+    tensorflow.hold({"Variable": np.ones((3, 3), np.float32)})
     results.append(bring(others, "--as", "d"))
     for result in results:
         assert result.exit_code == 5, result.output

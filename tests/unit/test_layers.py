@@ -11,10 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2] / "rtstyle"
 TORCH = ("nets", "export", "train", "importers")
 FLOOR = {
+    "addresses": 0,
     "errors": 0,
     "types": 0,
     "files": 0,
     "runtimes": 0,
+    "texts": 0,
+    "memory": 0,
     "media": 1,
     "styles": 1,
     "nets": 1,
@@ -137,6 +140,19 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
             forbidden = {("sys", "exit"), ("os", "_exit"), ("click", "echo")}
             assert (owner, node.attr) not in forbidden, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_one_place_prints(path: Path) -> None:
+    if path == Path("cli/terminal.py"):
+        return
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            forbidden = {("click", "echo"), ("click", "secho"), ("traceback", "print_exception")}
+            assert (owner, node.attr) not in forbidden, f"line {node.lineno}: see cli/terminal.py"
+        elif isinstance(node, ast.Name):
+            assert node.id != "print", f"line {node.lineno}: see cli/terminal.py"
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

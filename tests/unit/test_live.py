@@ -191,6 +191,26 @@ def test_keys_do_what_they_say(tmp_path: Path) -> None:
     assert any("tape.mkv" in note for note in report.notes)
 
 
+def test_a_snapshot_takes_a_free_name_also_without_hard_links(
+    mixer: Mixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    monkeypatch.setattr("rtstyle.files._exclusive_rename", lambda: None)
+    (tmp_path / "rtstyle-1.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "rtstyle-2.png").write_bytes(b"mine")
+    display = ScriptedDisplay(["snapshot", "snapshot", "quit"])
+    with Capture(Desk().open) as capture:
+        live = Live(capture, mixer, open_display=lambda size: display, snapshots=tmp_path)
+        live.run(threading.Event())
+    assert (tmp_path / "rtstyle-1.png").is_symlink()
+    assert (tmp_path / "rtstyle-2.png").read_bytes() == b"mine"
+    made = ["rtstyle-1.png", "rtstyle-2.png", "rtstyle-3.png", "rtstyle-4.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == made
+
+
 def test_a_recording_that_runs_when_the_show_is_ended_is_finished(
     mixer: Mixer, tmp_path: Path
 ) -> None:

@@ -246,6 +246,45 @@ def test_a_viewer_that_reads_nothing_does_not_hold_up_the_end(server: MjpegServe
         assert time.monotonic() - began < WAIT / 4
 
 
+ODD = (
+    b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: {own}\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost : {own}\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: {own}\r\nContent-Length: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: {own}\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: {own}\r\nExpect: \xff\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: {own}\r\nSec-Fetch-Site: \xff\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: {own}\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    b"GET / HTTP/1.1\r\nHost: {own}\r\nX: " + b"y" * 50_000 + b"\r\n\r\n",
+    b"BREW\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("said", ODD, ids=range(len(ODD)))
+def test_what_is_no_request_gets_one_quiet_answer(server: MjpegServer, said: bytes) -> None:
+    """Tracebacks of the HTTP library stood on the terminal: any log of an error fails a test."""
+    server.show(frame(0))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as line:
+        line.sendall(said.replace(b"{own}", b"127.0.0.1:%d" % server.port))
+        heard = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := line.recv(65536):
+                heard += piece
+    assert heard.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    assert heard.count(b"\r\nContent-Length: ") == 1
+    # Everybody else goes on.
+    with closing(Viewer(server)) as viewer:
+        assert viewer.headers()[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["%ff", "%00", "%2e%2e", "x/y", "?" + "x" * 100], ids=lambda path: path[:6]
+)
+def test_paths_that_are_none_are_not_found(server: MjpegServer, path: str) -> None:
+    assert status(server, path=path) == 404
+
+
 def test_ending_closes_viewers_and_the_port(server: MjpegServer) -> None:
     server.show(frame(0))
     viewers = [Viewer(server) for _ in range(2)]

@@ -145,13 +145,18 @@ def test_sound_encoded_anew_that_ends_early_refuses_the_file(film: Path, tmp_pat
     assert failed(verdict) == {"length 1", "length 2"}
 
 
-def test_missing_text_and_files_are_losses_and_labels_are_not(film: Path, tmp_path: Path) -> None:
+def test_missing_text_files_and_labels_are_losses(film: Path, tmp_path: Path) -> None:
     output = convert(film, tmp_path / "out.mkv")
     edit = without("subtitle", lambda n: n == 1)
     bare = remux(output, tmp_path / "bare.mkv", edit=edit, without=[4])
     verdict = judge(film, bare)
     assert verdict.passed
-    assert [loss.partition(":")[0] for loss in verdict.losses] == ["attachment 1", "subtitle 1"]
+    assert [loss.partition(":")[0] for loss in verdict.losses] == [
+        "attachment 1",
+        "subtitle 1",
+        "chapters",
+        "tags",
+    ]
     assert verdict.notes == ()
 
 
@@ -171,7 +176,7 @@ def test_colours_are_those_that_the_writer_was_told(tmp_path: Path) -> None:
     unsaid = make_clip(tmp_path / "unsaid.mp4", frames=5, colour=(1, 2, 2, 1))
     verdict = judge(plain, unsaid, 5)
     assert verdict.passed
-    assert "primaries 1 to primaries unsaid" in verdict.notes[0]
+    assert "primaries 1 to primaries unsaid" in verdict.losses[0]
 
 
 def test_a_size_that_is_not_what_was_asked_for_refuses_the_file(tmp_path: Path) -> None:

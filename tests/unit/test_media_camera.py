@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from rtstyle.addresses import without_secrets
 from rtstyle.errors import (
     CameraBusy,
     CameraError,
@@ -31,7 +32,6 @@ from rtstyle.media import (
     devices,
     list_cameras,
     open_camera,
-    without_password,
 )
 from rtstyle.media import camera as module
 from rtstyle.media.camera import DeviceCamera
@@ -250,7 +250,7 @@ def test_a_file_that_is_none_is_an_error_of_the_input(tmp_path: Path) -> None:
 
 
 def test_no_message_shows_a_password() -> None:
-    assert without_password("rtsp://me:secret@cam:554/x?key=secret") == "rtsp://cam:554/x"
+    assert without_secrets("rtsp://me:secret@cam:554/x?key=secret") == "rtsp://cam:554/x"
     with pytest.raises(CameraError) as caught:
         open_camera("http://me:secret@127.0.0.1:9/x")
     assert "secret" not in str(caught.value)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from rtstyle.backends import FakeStylizer
-from rtstyle.errors import InputError, UsageError
+from rtstyle.errors import InputError, OutputNotWritable, UsageError
 from rtstyle.media import open_video, verify_video
 from rtstyle.media.hdr import ToneMap, eetf, peak_of, pq_code, pq_light, tone_map
 from rtstyle.pipeline import Progress, stylize_video
@@ -285,3 +285,12 @@ def test_what_hdr_leaves_unsaid_is_bt2020(tmp_path: Path) -> None:
     unsaid = write_frames(tmp_path / "unsaid.mkv", frames, (2, 2, PQ, 1))
     said = hdr_clip(tmp_path / "said.mkv", code, PQ)
     assert np.array_equal(first_of(unsaid), first_of(said))
+
+
+def test_without_a_place_for_its_table_hdr_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputNotWritable, match="TMPDIR") as caught:
+        ToneMap(Colour(9, 9, PQ), 1000.0)(np.zeros((16, 16, 3), np.uint16))
+    assert "\n" not in str(caught.value)

@@ -14,11 +14,11 @@ from PIL import Image
 
 from rtstyle.cli.main import main
 from rtstyle.errors import OutputNotWritable
-from rtstyle.files import name_excess
-from rtstyle.media import EncodeOptions, check_output
+from rtstyle.media import EncodeOptions, check_output, name_excess
 from rtstyle.pipeline import plan_batch
 from rtstyle.web.child import Order
-from rtstyle.web.jobs import Job, run_child
+from rtstyle.web.jobs import Job
+from rtstyle.web.process import run_child
 from rtstyle.web.schema import JobOptions
 from rtstyle.web.spool import Upload
 from tests.clips import make_clip, moving_picture

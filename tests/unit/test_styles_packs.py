@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -196,4 +197,46 @@ def test_a_full_disk_leaves_no_pack_and_no_part(
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(DiskFull, match="sea"):
         write(tmp_path / "sea")
-    assert list((tmp_path / "sea").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["model.onnx", "style.json"])
+@pytest.mark.parametrize("kind", ["file", "link", "pipe"])
+def test_files_of_a_pack_s_names_that_are_none_stay(
+    tmp_path: Path, name: str, kind: str, overwrite: bool
+) -> None:
+    folder, victim = tmp_path / "sea", tmp_path / "victim"
+    folder.mkdir()
+    victim.write_text('{"layers": []}')
+    place = folder / name
+    if kind == "file":
+        place.write_bytes(victim.read_bytes())
+    elif kind == "link":
+        place.symlink_to(victim)
+    else:
+        os.mkfifo(place)
+    before = os.lstat(place)
+    with pytest.raises(OutputExists, match="sea"):
+        write(folder, overwrite=overwrite)
+    assert os.path.samestat(os.lstat(place), before)
+    assert victim.read_text() == '{"layers": []}'
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_a_pack_whose_model_is_a_link_is_not_replaced(tmp_path: Path) -> None:
+    write(tmp_path / "sea")
+    (tmp_path / "sea" / "model.onnx").rename(tmp_path / "mine.onnx")
+    (tmp_path / "sea" / "model.onnx").symlink_to(tmp_path / "mine.onnx")
+    with pytest.raises(OutputExists, match="sea"):
+        write(tmp_path / "sea", invert_net(), overwrite=True)
+    assert (tmp_path / "mine.onnx").read_bytes() == conv_net()
+    assert (tmp_path / "sea" / "model.onnx").is_symlink()
+
+
+def test_what_else_lies_in_a_pack_s_folder_stays_when_it_is_replaced(tmp_path: Path) -> None:
+    write(tmp_path / "sea")
+    (tmp_path / "sea" / "notes.txt").write_text("mine")
+    write(tmp_path / "sea", invert_net(), overwrite=True)
+    assert verify(load_pack(tmp_path / "sea")) == invert_net()
+    assert (tmp_path / "sea" / "notes.txt").read_text() == "mine"

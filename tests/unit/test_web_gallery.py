@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import cv2
@@ -56,3 +57,23 @@ def test_without_a_cache_it_is_drawn_all_the_same() -> None:
     user_cache_folder().parent.mkdir(parents=True)
     user_cache_folder().write_text("in the way")
     assert drawn().startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_stands_in_place_of_a_kept_picture_stays(tmp_path: Path, kind: str) -> None:
+    first = drawn()
+    (kept,) = (user_cache_folder() / "gallery").iterdir()
+    kept.unlink()
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    if kind == "link":
+        kept.symlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(kept)
+    else:
+        kept.mkdir()
+    before = os.lstat(kept)
+    assert drawn() == first
+    assert os.path.samestat(os.lstat(kept), before)
+    assert victim.read_bytes() == b"mine"
+    assert list(kept.parent.iterdir()) == [kept]

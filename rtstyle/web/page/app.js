@@ -54,12 +54,21 @@ window.addEventListener("back", tries(async () => {
   if (countJobs() < before) say("rtstyle was started anew; files and results of before are gone");
 }));
 
-tries(async () => {
+// The token of the address becomes a cookie, and goes out of the address line.
+async function unlock() {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (token) {
-    history.replaceState(null, "", "/");
-    await ask("/api/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
-  }
+  if (!token) return false;
+  history.replaceState(null, "", "/");
+  await ask("/api/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  return true;
+}
+// The printed address, opened in a tab that is here already, loads nothing by itself.
+window.addEventListener("hashchange", tries(async () => {
+  if (await unlock()) location.reload();
+}));
+
+tries(async () => {
+  await unlock();
   watchStyles((settled) => {
     live.change();
     if (settled) preview();

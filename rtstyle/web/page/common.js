@@ -33,8 +33,10 @@ export function say(message) {
 }
 $("notice-close").addEventListener("click", () => say(""));
 
-// The server is away: that stands in a place of its own until it is over, not in a message.
+// The server is away, or does not know this page: that stands in a place of its own until it is
+// over, not in a message.
 export class AwayError extends Error {}
+export class LockedError extends AwayError {}
 
 export const tries = (work) => (...given) => Promise.resolve(work(...given)).catch((error) => {
   if (!(error instanceof AwayError)) say(error.message);
@@ -59,8 +61,15 @@ export async function ask(path, { method = "GET", body, ...rest } = {}) {
   try {
     answer = await fetch(path, options);
   } catch {
+    $("locked").hidden = true;
     heard(false);
     throw new AwayError("rtstyle does not answer. Is it still running?");
+  }
+  $("locked").hidden = answer.status !== 401;
+  if (answer.status === 401) {
+    away = false;
+    $("away").hidden = true;
+    throw new LockedError("rtstyle does not know this page");
   }
   heard(true);
   const found = await answer.json().catch(() => ({}));

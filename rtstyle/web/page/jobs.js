@@ -1,5 +1,5 @@
 // The films and pictures that are being painted, or are done.
-import { $, ask, AwayError, element, percent, say, tries } from "./common.js";
+import { $, ask, AwayError, element, LockedError, percent, say, tries } from "./common.js";
 import { titles } from "./styles.js";
 
 const BUSY_MS = 500;
@@ -139,8 +139,12 @@ export async function refresh() {
     }
     const now = jobs.find((job) => job.state === "running" && job.kind === "video");
     document.title = now && share(now) !== null ? `${percent(share(now))} · rtstyle` : "rtstyle";
+  } catch (error) {
+    // Only the address opens it again, which loads the page anew.
+    if (error instanceof LockedError) pause = null;
+    throw error;
   } finally {
-    if (mine === turn) timer = setTimeout(() => refresh().catch(complain), pause);
+    if (mine === turn && pause !== null) timer = setTimeout(() => refresh().catch(complain), pause);
   }
 }
 export const countJobs = () => drawn.size;
