@@ -145,10 +145,11 @@ def constant(kind: str) -> Make:
         node("ReduceMean", ["large"], ["mean"], keepdims=0),
         node("Add", ["x", "mean"], ["y"]),
     ]
-    constants: dict[str, npt.NDArray[np.generic]] = {"shape": whole(2_000_000_000)}
-    return graph(
-        nodes, constants | {"one": np.ones(1, np.float32)} if "one" in given else constants
-    )
+    constants: dict[str, npt.NDArray[np.generic]] = {
+        "shape": whole(2_000_000_000),
+        "one": np.ones(1, np.float32),
+    }
+    return graph(nodes, {name: constants[name] for name in given})
 
 
 def resized() -> Make:
