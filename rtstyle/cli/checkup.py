@@ -14,6 +14,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ def look_apart(
         while waiting or running:
             while waiting and len(running) < _AT_A_TIME:
                 part = waiting.pop(0)
-                running[part] = (_start((command or _command)(part)), time.monotonic())
+                with _not_now():
+                    running[part] = (_start((command or _command)(part)), time.monotonic())
             time.sleep(_POLL_SECONDS)
             for part, (process, began) in list(running.items()):
                 now = time.monotonic()
@@ -153,6 +155,22 @@ def _start(command: list[str]) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
     )
+
+
+@contextlib.contextmanager
+def _not_now() -> Iterator[None]:
+    """Ctrl-C waits: between its start and its entry in a list nobody would end a process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
