@@ -14,6 +14,7 @@ from rtstyle.cli.apart import refuse_addresses, refuse_played
 from rtstyle.cli.options import style_options, style_or_first
 from rtstyle.cli.terminal import echo, keep_going
 from rtstyle.errors import (
+    EXIT_FINISHED_WITH_LOSS,
     BackendOutOfMemory,
     InputError,
     OutputError,
@@ -22,18 +23,34 @@ from rtstyle.errors import (
     RtstyleError,
     UsageError,
 )
-from rtstyle.files import FileId, Protected, file_id, spelling
-from rtstyle.media import check_image_output, read_image
-from rtstyle.pipeline import can_write, open_stylizer, stylize_image
+from rtstyle.files import FileId, Protected, file_id, short_name, spelling
+from rtstyle.media import (
+    EncodeOptions,
+    can_write,
+    check_image_output,
+    check_target,
+    is_film_name,
+    open_picture,
+)
+from rtstyle.pipeline import PictureReport, open_stylizer, stylize_image, stylize_video
 from rtstyle.styles import style_files
+from rtstyle.types import RunReport
 
 _EPILOG = """\b
 Examples:
   rtstyle image face.jpg -o painted.png
   rtstyle image *.jpg -o painted/ --style great-wave
 
+  rtstyle image moving.gif -o painted.webp
+
 With several pictures OUTPUT is a folder, and each keeps its name. A picture that fails does not
 stop the others; failures are listed at the end and the exit code is that of the first.
+
+A moving GIF, PNG or WebP keeps its frames and their times, or becomes a film where OUTPUT is named
+as one (.mp4, .mkv, .mov, .webm); a TIFF keeps its pages. Transparency, colour profile, Exif data
+and 16 bits a sample are kept where OUTPUT's kind of file can hold them; a note names what is not.
+
+Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 style, 6 backend, 8 done but frames were lost.
 """
 
 
@@ -69,22 +86,22 @@ def image(
     style = style_or_first(style)
     pairs = plan(sources, output, reads=style_files(style))
     failures: list[RtstyleError] = []
+    lossy = False
     with ExitStack() as stack:
         stylizer: Stylizer | None = None
         for source, target in pairs:
             try:
-                check_image_output(target, source=source, overwrite=overwrite)
-                pixels = read_image(source)
+                check_pair(source, target, overwrite=overwrite)
                 # Only now, so that a bad path is refused before the style is loaded.
                 if stylizer is None:
                     stylizer = _open(stack, style, backend, precision)
-                stylize_image(
-                    pixels,
-                    None,
-                    output=target,
-                    strength=strength,
-                    overwrite=overwrite,
-                    stylizer=stylizer,
+                lossy |= _paint(
+                    source,
+                    target,
+                    strength,
+                    overwrite,
+                    stylizer,
+                    name=f"{source}: " if len(pairs) > 1 else "",
                 )
             except (InputError, OutputError, BackendOutOfMemory) as error:
                 if len(pairs) == 1:
@@ -97,6 +114,67 @@ def image(
         for failure in failures:
             echo(f"  {failure}", err=True)
         ctx.exit(failures[0].exit_code)
+    if lossy:
+        ctx.exit(EXIT_FINISHED_WITH_LOSS)
+
+
+def check_pair(source: Path, target: Path, *, overwrite: bool) -> None:
+    """Refuse what cannot be read or written, before a style is loaded; raises InputError and
+    OutputError."""
+    if not is_film_name(target):
+        check_image_output(target, source=source, overwrite=overwrite)
+    with open_picture(source) as picture:
+        picture.first()
+        moves = picture.moves
+    if not is_film_name(target):
+        return
+    if not moves:
+        raise OutputNotWritable(
+            f"{target.name}: a film, and {source.name} does not move; name a .png or .jpg"
+        )
+    check_target(target, source=source, overwrite=overwrite, options=_film_options(target))
+
+
+def _film_options(target: Path) -> EncodeOptions:
+    return EncodeOptions(codec="vp9" if target.suffix.lower() == ".webm" else "h264")
+
+
+def _paint(
+    source: Path,
+    target: Path,
+    strength: float,
+    overwrite: bool,
+    stylizer: Stylizer,
+    *,
+    name: str,
+) -> bool:
+    """Stylize one file and tell what is otherwise; whether frames were lost."""
+    told: list[PictureReport | RunReport] = []
+    if is_film_name(target):
+        told.append(
+            stylize_video(
+                source,
+                target,
+                None,
+                strength=strength,
+                codec=_film_options(target).codec,
+                overwrite=overwrite,
+                stylizer=stylizer,
+            )
+        )
+    else:
+        stylize_image(
+            source,
+            None,
+            output=target,
+            strength=strength,
+            overwrite=overwrite,
+            on_report=told.append,
+            stylizer=stylizer,
+        )
+    for note in told[0].notes:
+        echo(f"note: {name}{note}")
+    return told[0].finished_with_loss
 
 
 def _open(stack: ExitStack, style: str, backend: str, precision: str) -> Stylizer:
@@ -152,4 +230,4 @@ def _refuse_inputs(pairs: Sequence[tuple[Path, Path]], reads: Sequence[Path]) ->
 
 def _target_name(source: Path) -> str:
     """The source's own name, as .png where its kind of picture can only be read."""
-    return source.name if can_write(source) else f"{source.stem}.png"
+    return source.name if can_write(source) else short_name(source.stem, ".png")

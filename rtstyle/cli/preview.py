@@ -13,6 +13,7 @@ from rtstyle.cli.interrupt import interruptible
 from rtstyle.cli.progress import span
 from rtstyle.cli.sheet import Cell, draw_sheet
 from rtstyle.cli.terminal import echo, redraw
+from rtstyle.files import short_name
 from rtstyle.media import check_image_output, is_sequence, write_image
 from rtstyle.pipeline import Estimate, Preview, preview_video
 
@@ -71,7 +72,7 @@ def run_preview(
     """
     # Numbered pictures are known by their folder.
     stem = source.absolute().parent.name if is_sequence(source) else source.stem
-    sheet = output or Path(f"{stem}-preview.png")
+    sheet = output or Path(short_name(stem, "-preview.png"))
     check_image_output(sheet, source=source, overwrite=overwrite)
     found = preview(source, count=count, progress=_counter(count))
     cells = [

@@ -14,6 +14,7 @@ from rtstyle.cli.apart import writes
 from rtstyle.cli.terminal import json_text
 from rtstyle.errors import DiskFull, OutputExists, OutputNotWritable, UsageError
 from rtstyle.files import is_disk_full, same_place, write_whole
+from rtstyle.media import name_excess, too_long
 from rtstyle.types import RunReport, Size
 
 
@@ -35,6 +36,8 @@ def check_report(
         writes(output, path) for output in outputs
     ):
         raise UsageError(f"{path}: the report would replace the input or the output; rename it")
+    if (over := name_excess(path)) > 0:
+        raise OutputNotWritable(f"{path}: {too_long(over)}")
     try:
         mode: int | None = path.stat().st_mode
     except FileNotFoundError:

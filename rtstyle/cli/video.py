@@ -303,6 +303,8 @@ def _many(
     # A style that is none must not leave a folder behind.
     find_style(choice.style)
     plan.make_folder()
+    for note in plan.notes:
+        echo(f"note: {note}")
     batch = Batch(plan)
     with interruptible():
         try:

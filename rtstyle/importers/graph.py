@@ -10,6 +10,7 @@ from rtstyle.importers.confined import Confinement, RunError, Session
 from rtstyle.importers.converted import Converted, parity_picture, resized
 from rtstyle.importers.hints import Hints
 from rtstyle.importers.measure import paint
+from rtstyle.importers.opset import AGAIN, for_runtimes, opset_of
 from rtstyle.importers.probe import Probe, normalised, painted, probe, show
 from rtstyle.importers.wrap import PREFIX, ForeignGraph, wrap
 from rtstyle.styles import admit
@@ -37,7 +38,9 @@ def from_onnx(
         session = confinement.open(foreign.model.SerializeToString())
     except RunError as error:
         raise UnsafeModel(
-            f"{name} is refused: expected a graph that ONNX Runtime takes, found: {error}"
+            f"{name} is refused: expected a graph that ONNX Runtime takes, found one of opset "
+            f"{opset_of(foreign.model)} that it does not: {error}; {AGAIN}, or pip install -U "
+            "onnxruntime"
         ) from error
     found = probe(session, foreign, hints, picture, name)
     model = wrap(foreign, found.convention, found.rule).SerializeToString()
@@ -86,7 +89,7 @@ def _by_original(
     names = (foreign.input, foreign.output)
     original, copies = foreign.model.SerializeToString(), 1
     if fits:
-        original, copies = data, foreign.pictures or 1
+        original, copies = for_runtimes(data), foreign.pictures or 1
         names = (names[0].removeprefix(PREFIX), names[1].removeprefix(PREFIX))
     batch = np.repeat(normalised(shown, found.convention)[None], copies, axis=0)
     try:

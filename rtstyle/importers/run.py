@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from rtstyle.styles import (
     SizeRule,
     StyleSpec,
     admit,
+    brief,
     check_new_name,
     install,
+    other_kind,
     read_bounded,
 )
 from rtstyle.styles.registry import BUNDLED
@@ -78,13 +81,15 @@ def import_style(
         measured={"max_difference_fp32": float(difference), **measured},
         overwrite=overwrite,
     )
-    coarse = [n for n in ("bf16", "fp16") if measured[f"psnr_{n}_db"] < LEAST_PSNR_DB]
+    coarse = [n for n in ("bf16", "fp16") if measured.get(f"psnr_{n}_db", 99.0) < LEAST_PSNR_DB]
+    unknown = [n for n in ("bf16", "fp16") if f"psnr_{n}_db" not in measured]
     warnings = [
         f"{n} has {measured[f'psnr_{n}_db']:.1f} dB against float32, which can be seen; where the "
         f"backend takes {n}, give --precision fp32"
         for n in coarse
     ]
-    return Imported(spec, converted.kind, (*converted.notes, *warnings))
+    unmeasured = [f"what {n} does to it could not be measured here" for n in unknown]
+    return Imported(spec, converted.kind, (*converted.notes, *warnings, *unmeasured))
 
 
 def _converted(
@@ -105,10 +110,17 @@ def _converted(
         raise UsageError(
             "--layout, --range, --output-range, --order and --size-multiple are for ONNX files"
         )
+    if os.path.isfile(file / "saved_model.pb"):
+        raise UnsafeModel(
+            f"{brief(file.name)} is refused: it is a TensorFlow SavedModel; convert it to ONNX, "
+            "python -m tf2onnx.convert --saved-model FOLDER --output net.onnx, and import that"
+        )
     from rtstyle.importers.places import tensorflow_prefix
 
     prefix = tensorflow_prefix(file)
     data = read_bounded(file) if prefix is None else b""
+    if prefix is None and (other := other_kind(data, onnx=False)) is not None:
+        raise UnsafeModel(f"{brief(file.name)} is refused: {other}")
     shown = parity_picture(picture, SizeRule(32, 4))
     order = {
         "do": "weights",

@@ -19,10 +19,20 @@ from torch import Tensor
 
 from rtstyle.errors import ModelError, UnsafeModel
 from rtstyle.importers.places import files_of
+from rtstyle.styles import is_safetensors
 
 MOST_BYTES = 256 * 2**20
 """What a file of at most 64 MB may unpack to."""
-_WRAPPERS = ("state_dict", "generator", "model", "net", "params", "params_ema", "g")
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "generator", "generator_state_dict", "model", "net"),
+    *("net_state_dict", "netG", "G", "G_state_dict", "gen", "params_ema", "params", "ema", "g"),
+    *("weights", "model_ema", "generator_ema", "transformer", "style_model"),
+)
+"""What training scripts keep the weights of the net that paints under, the likeliest first."""
+_DEEPEST = 3
+_AHEAD = ("module.", "_orig_mod.", "model.", "net.", "generator.", "netG.", "G.")
+"""What wrappers of nets put before every name."""
+_SAVE_ONE = "torch.save(torch.load(file)[NAME], 'weights.pth')"
 _MOST_ENTRIES = 20_000
 """Of an archive: a net has some hundred tensors, each an entry."""
 _TRAINED = re.compile(r"Variable(_\d+)?(:0)?")
@@ -108,7 +118,7 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
         if suffix == "npz":
             with np.load(stream, allow_pickle=False) as arrays:
                 state = {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
-        elif suffix == "safetensors":
+        elif suffix == "safetensors" or is_safetensors(data):
             from safetensors.torch import load
 
             state = load(data)
@@ -121,19 +131,10 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
         # this error's cause tells.
         raise UnsafeModel(
             f"{name} is refused: expected a file of plain tensors (.pth, .pt, .safetensors, .npz), "
-            f"found a damaged one, or one that holds other things ({type(error).__name__})"
+            f"found a damaged one, or one that holds other things ({type(error).__name__}); "
+            "download it again, or save net.state_dict() alone"
         ) from error
-    if isinstance(state, dict):
-        inner = next((state[k] for k in _WRAPPERS if isinstance(state.get(k), dict)), None)
-        state = inner if inner is not None else state
-    if not isinstance(state, dict) or not state:
-        raise UnsafeModel(
-            f"{name} is refused: expected tensors by name, found a {type(state).__name__}"
-        )
-    if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise UnsafeModel(
-            f"{name} is refused: expected tensors by name, found other things as well"
-        )
+    state = _weights_in(state, name)
     if odd := next((k for k, v in state.items() if not _is_whole(v)), None):
         raise UnsafeModel(
             f"{name} is refused: expected tensors whose numbers are all in the file, found that "
@@ -141,11 +142,70 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
         )
     if sum(v.numel() * v.element_size() for v in state.values()) > MOST_BYTES:
         raise UnsafeModel(f"{name} is refused: expected at most {MOST_BYTES >> 20} MB of tensors")
-    state = {key.removeprefix("module."): value for key, value in state.items()}
+    state = _short_names(state)
     if any(_TRAINED.fullmatch(key) for key in state):
         # Arrays saved of a TensorFlow checkpoint may have the optimizer's beside them.
         state = {key: value for key, value in state.items() if _TRAINED.fullmatch(key)}
     return _plain_names(state)
+
+
+def _weights_in(state: Any, name: str) -> dict[str, Tensor]:  # noqa: ANN401 - what a file holds
+    """The tensors by name of what a checkpoint holds; raises UnsafeModel."""
+    for _ in range(_DEEPEST):
+        if not isinstance(state, dict) or not state:
+            break
+        if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+            return state
+        state = _inner(state, name)
+    raise UnsafeModel(
+        f"{name} is refused: expected tensors by name, found "
+        f"{'nothing' if state in ({}, [], ()) else f'a {type(state).__name__}'}; save "
+        "net.state_dict() of the net that paints"
+    )
+
+
+def _inner(state: dict[Any, Any], name: str) -> Any:  # noqa: ANN401 - as above
+    """The part of a checkpoint that holds the weights."""
+    held = {k: v for k, v in state.items() if isinstance(k, str) and _holds_tensors(v)}
+    for wrapper in _WRAPPERS:
+        if wrapper in held:
+            return held[wrapper]
+    if len(held) == 1:
+        return next(iter(held.values()))
+    if len(held) > 1:
+        raise UnsafeModel(
+            f"{name} is refused: it holds several sets of weights ({_listed(held)}); save the one "
+            f"that paints: {_SAVE_ONE}"
+        )
+    if "param_groups" in state:
+        raise UnsafeModel(
+            f"{name} is refused: it is the state of an optimizer, without the weights of the net; "
+            "take the file beside it that holds the model's state_dict"
+        )
+    raise UnsafeModel(
+        f"{name} is refused: expected tensors by name, found other things ({_listed(state)}); save "
+        "net.state_dict() of the net that paints"
+    )
+
+
+def _holds_tensors(value: object, depth: int = _DEEPEST) -> bool:
+    if not isinstance(value, dict) or not value or depth == 0 or "param_groups" in value:
+        return False
+    if all(isinstance(v, Tensor) for v in value.values()):
+        return all(isinstance(k, str) for k in value)
+    return any(_holds_tensors(inner, depth - 1) for inner in value.values())
+
+
+def _listed(state: dict[Any, Any]) -> str:
+    names = [str(key)[:40] for key in list(state)[:4]]
+    return "".join(c if c.isprintable() else "?" for c in ", ".join(names))
+
+
+def _short_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what stands before every name."""
+    while ahead := next((a for a in _AHEAD if all(k.startswith(a) for k in state)), None):
+        state = {key.removeprefix(ahead): value for key, value in state.items()}
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def _is_whole(tensor: Tensor) -> bool:

@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper, version_converter
+from onnx import TensorProto, compose, helper, numpy_helper
 
 from rtstyle.errors import UnsafeModel
 from rtstyle.importers.hints import LAYOUTS, Convention, affine
+from rtstyle.importers.opset import IDLE, prepare
 from rtstyle.importers.unfix import unfix
 from rtstyle.styles import SizeRule, admit, parse_plain
 
 PREFIX = "net/"
 """Of every name in the foreign graph, so that none meets one of ours."""
 _KINDS = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
-_OLDEST_OPSET = 11
-"""Clip takes its bounds as inputs, and Round exists, from here on."""
 _EXPECTED = "expected one float (N, 3, H, W) or (N, H, W, 3) input and one such output"
 
 
@@ -63,7 +62,7 @@ class ForeignGraph:
 
 def read_graph(data: bytes, name: str) -> ForeignGraph:
     """Raises UnsafeModel with what was expected and what was found."""
-    model = parse_plain(data, name=name)
+    model = parse_plain(data, name=name, more=IDLE)
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     outputs = list(model.graph.output)
@@ -85,11 +84,8 @@ def read_graph(data: bytes, name: str) -> ForeignGraph:
     sides = (lengths[1], lengths[2]) if layout == "nhwc" else (lengths[2], lengths[3])
     if any(side is not None and not 8 <= side <= 4096 for side in sides):
         raise _refusal(name, f"an input of {_shown(lengths)}, whose size no picture has")
+    model = prepare(model, name)
     try:
-        onnx.checker.check_model(model)
-        version = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
-        if version < _OLDEST_OPSET:
-            model = version_converter.convert_version(model, 13)
         model = compose.add_prefix(model, PREFIX)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

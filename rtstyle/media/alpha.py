@@ -100,6 +100,13 @@ def read_alpha(frame: VideoFrame) -> Alpha | None:
     return rounded.astype(np.uint8)
 
 
+def alpha_bytes(alpha: npt.NDArray[Any]) -> Alpha:
+    """uint8 or uint16 transparency as uint8, rounded."""
+    if alpha.dtype == np.uint8:
+        return cast(Alpha, alpha)
+    return np.rint(alpha.astype(np.float32) / 257).astype(np.uint8)
+
+
 def write_alpha(frame: VideoFrame, alpha: Alpha | None) -> None:
     """Store ``alpha``, or that all is opaque, in a picture for an encoder; in a format without
     transparency nothing is done."""

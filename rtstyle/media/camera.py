@@ -281,7 +281,7 @@ def _check_device(name: str) -> None:
     if not _SYSTEM.startswith("linux"):
         return
     path = Path(f"/dev/video{int(name)}") if name.isdigit() else Path(name)
-    if not path.exists():
+    if not os.path.exists(path):
         raise CameraError(
             f"there is no camera {name}: {describe_cameras(list_cameras())}; "
             "plug one in, or give a file or address as --camera"

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
-from rtstyle.media.codecs import BitDepth, EncodeOptions
+from rtstyle.media.codecs import BitDepth, EncodeOptions, keeps_alpha
 from rtstyle.media.encode import VideoWriter
 from rtstyle.media.file import VideoFile, open_video
+from rtstyle.media.moving import MovingPicture, is_moving_webp
 from rtstyle.media.numbered import is_picture, numbered_name
-from rtstyle.media.output import check_output
+from rtstyle.media.output import check_output, muxer_of
+from rtstyle.media.picture_codec import kind_of
 from rtstyle.media.sequence import SequenceFile, exact_rate, is_sequence
 from rtstyle.media.sequence_writer import (
     PictureOptions,
@@ -41,21 +43,59 @@ def open_source(
     limits: Limits = DEFAULT_LIMITS,
     deep: bool = False,
     hdr: str = "tonemap",
-) -> VideoFile | SequenceFile:
+    into: tuple[Path, EncodeOptions | PictureOptions] | None = None,
+) -> VideoFile | SequenceFile | MovingPicture:
     """Open a film, or numbered pictures (a pattern or a timestamps file; see ``is_sequence``).
+
+    ``into`` is what is to be written and how: pictures are read as deep and as transparent as that
+    can hold, and with 8 bits on white where it is None.
 
     ``fps`` is the rate of pictures that have no times of their own. Raises what ``open_video`` and
     ``SequenceFile`` raise, and UsageError where a film is given a rate.
     """
     if is_sequence(path):
         return SequenceFile(
-            path, fps=None if fps is None else exact_rate(fps), start=start, end=end, limits=limits
+            path,
+            fps=None if fps is None else exact_rate(fps),
+            start=start,
+            end=end,
+            limits=limits,
+            transparent=_transparency(into),
+            deep=_deep_pictures(into),
         )
     if fps is not None:
         raise UsageError(f"{str(path)!r} has its own times; --fps is for numbered pictures")
+    if is_moving_webp(path):
+        clear = _transparency(into) != "none"
+        return MovingPicture(path, start=start, end=end, limits=limits, transparent=clear)
     return open_video(
         path, start=start, end=end, deinterlace=deinterlace, limits=limits, deep=deep, hdr=hdr
     )
+
+
+def is_pictures(path: str | Path) -> bool:
+    """Whether ``path`` is read picture by picture, as numbered ones and a moving WebP are: there is
+    no sound beside them, and no place in them from which a run could go on."""
+    return is_sequence(path) or is_moving_webp(path)
+
+
+def _transparency(into: tuple[Path, EncodeOptions | PictureOptions] | None) -> str:
+    """Of TRANSPARENT: which pictures an output can hold as they are."""
+    if into is None:
+        return "none"
+    output, options = into
+    if isinstance(options, PictureOptions):
+        return "all" if _held(output, "transparent") else "none"
+    return "as first" if keeps_alpha(options, muxer_of(output)) else "none"
+
+
+def _deep_pictures(into: tuple[Path, EncodeOptions | PictureOptions] | None) -> bool:
+    return into is not None and isinstance(into[1], PictureOptions) and _held(into[0], "deep")
+
+
+def _held(output: Path, what: str) -> bool:
+    kind = kind_of(output)
+    return kind is not None and bool(getattr(kind, what))
 
 
 def options_for(
@@ -147,4 +187,4 @@ def open_sink(
 
 def _film(source: Path) -> Path | None:
     """``source`` where it is a file that may hold sound and more; pictures hold none."""
-    return None if is_sequence(source) else source
+    return None if is_pictures(source) else source

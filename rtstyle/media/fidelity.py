@@ -27,6 +27,7 @@ from rtstyle.media.inventory import (
 from rtstyle.media.labels import check_chapters, check_labels, check_tags
 from rtstyle.media.lockstep import Match, match_pictures
 from rtstyle.media.looks import check_looks, first_picture
+from rtstyle.media.moving import is_moving_webp
 from rtstyle.media.packets import Comparison, compare_packets
 from rtstyle.media.sequence import is_sequence
 from rtstyle.media.sequence_fidelity import compare_pictures
@@ -134,7 +135,7 @@ def verify_video(
     mine, theirs = Path(input), Path(output)
     stretch = Stretch(exact_seconds("start", start), exact_seconds("end", end))
     found: Iterable[Check]
-    if is_sequence(mine) or is_sequence(theirs):
+    if any(is_sequence(path) or is_moving_webp(path) for path in (mine, theirs)):
         told = None if progress is None else (lambda frames: progress(frames, None))
         found = compare_pictures(mine, theirs, stretch=stretch, limits=limits, progress=told)
     else:

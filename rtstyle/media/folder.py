@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from rtstyle.errors import NotAVideo
@@ -45,25 +47,36 @@ def find_videos(folder: Path, *, without: Path | None = None) -> list[Path]:
     Hidden files and folders, links to folders, and the folder ``without`` are left out. Raises
     NotAVideo where a folder cannot be listed, or holds no film.
     """
-    left_out = None if without is None else os.path.realpath(without)
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) != left_out
-        )
-        found += (
-            Path(place, name)
-            for name in sorted(names)
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_ENDINGS
-        )
+    found = [path for path in _files(folder, without) if _is_video(path)]
     if not found:
         raise NotAVideo(
             f"{str(folder)!r} holds no file that ends as films do "
             f"({', '.join(VIDEO_ENDINGS)}); name the files themselves"
         )
     return found
+
+
+def other_files(folder: Path, *, without: Path | None = None) -> dict[str, int]:
+    """How many files below ``folder`` find_videos leaves aside for their endings, by ending in
+    lower case; hidden ones are not counted. Raises NotAVideo."""
+    return dict(
+        Counter(path.suffix.lower() for path in _files(folder, without) if not _is_video(path))
+    )
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_ENDINGS
+
+
+def _files(folder: Path, without: Path | None) -> Iterator[Path]:
+    left_out = None if without is None else os.path.realpath(without)
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) != left_out
+        )
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _refuse(error: OSError) -> None:

@@ -8,6 +8,8 @@ from rtstyle.types import Size
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_AVIF = (b"avif", b"avis")
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
@@ -18,14 +20,6 @@ def picture_size(data: bytes) -> Size | None:
     except (struct.error, IndexError):
         return None
     return Size(width, height) if width > 0 and height > 0 else None
-
-
-def may_be_transparent(data: bytes) -> bool:
-    """False for a JPEG, and a PNG without an alpha channel or a transparent colour."""
-    if data.startswith(b"\x89PNG"):
-        begins = data.find(b"IDAT")
-        return data[25:26] in (b"\4", b"\6") or data.find(b"tRNS", 0, max(begins, 0)) >= 0
-    return not data.startswith(b"\xff\xd8")
 
 
 def is_whole(data: bytes) -> bool:
@@ -108,3 +102,24 @@ def _tiff(data: bytes) -> tuple[int, int]:
             layout = f"{order}H" if kind == 3 else f"{order}I"
             found[tag] = int(struct.unpack_from(layout, data, entry + 8)[0])
     return found[_TIFF_WIDTH], found[_TIFF_HEIGHT]
+
+
+def unreadable_kind(data: bytes) -> str | None:
+    """What a file is that another program reads, and what to do."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in _HEIF:
+        return (
+            "a HEIC photo, which is not read here; save it as JPEG (an iPhone does so with "
+            "Settings, Camera, Formats, Most Compatible)"
+        )
+    if brand in _AVIF:
+        return "an AVIF picture, which this build of Pillow does not read; save it as PNG or JPEG"
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "a JPEG XL picture, which is not read here; save it as PNG or JPEG"
+    if data.startswith(b"8BPS"):
+        return "a Photoshop document, which is not read here; export it as PNG or TIFF"
+    if data.startswith(b"%PDF"):
+        return "a PDF, which is not read here; export its pages as PNG"
+    if data[:512].lstrip().startswith((b"<svg", b"<?xml")) and b"<svg" in data[:4096]:
+        return "an SVG drawing, which is not read here; export it as PNG"
+    return None

@@ -1,164 +1,110 @@
-"""Still pictures, read and written whole."""
+"""Still pictures, read and written whole; moving ones and pages are their like."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from rtstyle.errors import (
-    CorruptInput,
-    DiskFull,
-    LimitExceeded,
-    NotAVideo,
-    OutputExists,
-    OutputNotWritable,
-)
+from rtstyle.errors import DiskFull, OutputExists, OutputNotWritable
 from rtstyle.files import is_disk_full, write_whole
-from rtstyle.media.header import is_whole, may_be_transparent, picture_size
-from rtstyle.media.output import check_destination
+from rtstyle.media.deep import to_bytes
+from rtstyle.media.facts import Facts
+from rtstyle.media.header import is_whole
+from rtstyle.media.output import check_destination, is_film_name
+from rtstyle.media.picture_codec import Motion, can_write, encode
+from rtstyle.media.picture_file import Leaf, PictureFile
 from rtstyle.media.streams import check_readable
-from rtstyle.memory import available_memory, out_of_memory, says_out_of_memory
-from rtstyle.types import DEFAULT_LIMITS, Limits, Pixels, Size
-
-_WHITE = 255
-_LEAST_BYTES = 6
-"""A pixel: decoded in the order of OpenCV, and then in that of everybody else."""
-_QUALITY = {
-    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-    ".webp": [cv2.IMWRITE_WEBP_QUALITY, 95],
-}
+from rtstyle.media.under import AnyAlpha, on_white
+from rtstyle.types import DEFAULT_LIMITS, AnyPixels, Limits, Pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A picture file's content, and what was lost in making it 8-bit RGB."""
+    """A picture file's content: the first of several."""
 
-    pixels: Pixels
-    """uint8 ``(H, W, 3)`` RGB, upright."""
+    pixels: AnyPixels
+    """uint8 or uint16 ``(H, W, 3)`` RGB, upright."""
+    alpha: AnyAlpha | None
+    """``(H, W)`` of the type of ``pixels``; None where all is opaque."""
     bits: int
     """A sample in the file: 8, 16 or 32 (floating point)."""
-    transparent: bool
-    """Whether it has an alpha channel; it was then laid on white."""
     whole: bool
     """Whether the file goes on to the end of its picture; decoders fill what is cut off."""
+    count: int = 1
+    """Pictures in the file."""
+
+    @property
+    def transparent(self) -> bool:
+        """Whether anything of it is."""
+        return self.alpha is not None
+
+
+def open_picture(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> PictureFile:
+    """Open a picture file, moving or not; use it as a context.
+
+    Raises NotAVideo where it is missing or no picture, CorruptInput where it is damaged,
+    LimitExceeded before anything of its size is allocated.
+    """
+    return PictureFile(check_readable(path, "picture"), limits)
 
 
 def read_image(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Pixels:
-    """A picture file as uint8 ``(H, W, 3)`` RGB, turned upright as its EXIF data says.
+    """A picture file as uint8 ``(H, W, 3)`` RGB, turned upright as its Exif data says.
 
     Grey pictures get three equal channels, 16-bit ones are rounded to 8, transparent ones are laid
-    on white. Raises NotAVideo where the file is missing or no picture, CorruptInput where it cannot
-    be decoded, LimitExceeded before anything of its size is allocated, BackendOutOfMemory where
-    there is no memory for it.
+    on white; of several in a file it is the first. Raises what ``open_picture`` raises,
+    and BackendOutOfMemory where there is no memory for it.
     """
-    return read_picture(path, limits=limits).pixels
+    picture = read_picture(path, limits=limits)
+    if picture.alpha is None:
+        return to_bytes(picture.pixels)
+    return to_bytes(on_white(picture.pixels, picture.alpha))
 
 
 def read_picture(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
-    """As ``read_image``, with what it does not tell."""
-    path = check_readable(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise NotAVideo(f"{str(path)!r} cannot be read ({error.strerror}); check it") from None
-    size = picture_size(data)
-    if size is not None:
-        _check_size(path, size, limits)
-        _check_memory(size)
-    decoded = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if decoded is None:
-        if size is not None:
-            # OpenCV swallows its own want of memory and gives nothing.
-            _check_memory(size)
-            raise CorruptInput(f"{str(path)!r} is damaged; copy or download it again")
-        raise NotAVideo(f"{str(path)!r} is not a picture that can be read; save it as PNG or JPEG")
-    _check_size(path, Size(decoded.shape[1], decoded.shape[0]), limits)
-    bits, transparent = 8 * decoded.dtype.itemsize, False
-    if may_be_transparent(data):
-        layered = _decode(data, cv2.IMREAD_UNCHANGED)
-        if layered is not None and layered.ndim == 3 and layered.shape[2] == 4:
-            decoded, transparent = _lay_on_white(layered), True
-    pixels = cast(Pixels, cv2.cvtColor(_to_8_bits(decoded), cv2.COLOR_BGR2RGB))
-    return Picture(pixels, bits, transparent, is_whole(data))
-
-
-def _decode(data: bytes, flags: int) -> npt.NDArray[np.generic] | None:
-    try:
-        # Typed as never None, which it is for what OpenCV cannot read.
-        picture: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        if says_out_of_memory(error):
-            raise out_of_memory("while a picture was read") from error
-        return None
-    return picture
-
-
-def _check_size(path: Path, size: Size, limits: Limits) -> None:
-    if size.width * size.height > limits.max_pixels:
-        raise LimitExceeded(
-            f"{str(path)!r}: {size} is more than the {limits.max_pixels} pixels allowed; "
-            "scale it down first"
-        )
-
-
-def _check_memory(size: Size) -> None:
-    """Refuse a picture that there is no memory for, as it is decoded and as it is given on."""
-    room = available_memory()
-    if room is not None and room.bytes < _LEAST_BYTES * size.width * size.height:
-        raise out_of_memory(f"before a picture of {size} was read")
-
-
-def _to_8_bits(picture: npt.NDArray[np.generic]) -> Pixels:
-    if picture.dtype == np.uint8:
-        return cast(Pixels, picture)
-    if picture.dtype == np.uint16:
-        return np.rint(picture.astype(np.float32) / 257).astype(np.uint8)
-    return np.clip(np.rint(picture.astype(np.float32) * 255), 0, 255).astype(np.uint8)
-
-
-def _lay_on_white(picture: npt.NDArray[np.generic]) -> Pixels:
-    alpha = _to_8_bits(picture[..., 3:]).astype(np.float32) / 255
-    colour = _to_8_bits(picture[..., :3]).astype(np.float32)
-    return np.rint(colour * alpha + _WHITE * (1 - alpha)).astype(np.uint8)
+    """As ``read_image``, with what it does not tell, and all that it leaves out."""
+    with open_picture(path, limits=limits) as file:
+        leaf = file.first()
+        return Picture(leaf.pixels, leaf.alpha, file.bits, is_whole(file.data), file.count)
 
 
 def write_image(path: str | Path, pixels: Pixels, *, overwrite: bool = False) -> None:
     """Write uint8 ``(H, W, 3)`` RGB in the format of the extension; whole or not at all.
 
-    Raises OutputExists, OutputNotWritable (folder, or an extension OpenCV cannot write), DiskFull.
+    Raises OutputExists, OutputNotWritable (folder, or an extension nobody can write), DiskFull.
     """
-    path = Path(path)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
+    write_leaves(Path(path), [Leaf(pixels)], overwrite=overwrite)
+
+
+def write_leaves(
+    path: Path,
+    leaves: Sequence[Leaf],
+    *,
+    facts: Facts | None = None,
+    motion: Motion | None = None,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write a picture, or several into one file (see ``encode``), with what is said of it; a
+    sentence for each thing that the file could not take. Raises what ``write_image`` raises."""
     check_image_output(path, overwrite=overwrite)
-    suffix = path.suffix.lower()
-    try:
-        done, data = cv2.imencode(
-            suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _QUALITY.get(suffix, [])
-        )
-    except cv2.error as error:
-        if says_out_of_memory(error):
-            raise out_of_memory(f"while {path.name} was encoded") from error
-        done = False
-    if not done:
-        raise OutputNotWritable(
-            f"{path.name}: {pixels.shape[1]}x{pixels.shape[0]} does not fit into {suffix}; "
-            "use a .png name"
-        )
-    _place(path, data.tobytes(), overwrite)
+    data, notes = encode(path, leaves, facts or Facts(), motion)
+    _place(path, data, overwrite)
+    return notes
 
 
 def check_image_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
     """Refuse a picture's destination that cannot work, before anything is loaded."""
-    suffix = path.suffix.lower()
-    if not suffix or not cv2.haveImageWriter(f"x{suffix}"):
+    if not can_write(path):
         said = f"extension {path.suffix!r} is unknown" if path.suffix else "has no extension"
+        if is_film_name(path):
+            raise OutputNotWritable(
+                f"{path.name}: a film, not a picture; use rtstyle video (stylize_video), or .png"
+            )
         raise OutputNotWritable(f"{path.name}: {said}; use .png, .jpg or .webp")
     check_destination(path, source=source, overwrite=overwrite)
 

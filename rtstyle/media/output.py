@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
@@ -22,6 +23,9 @@ from rtstyle.media.codecs import (
 from rtstyle.media.hardware import require_hardware
 from rtstyle.media.streams import copyable_sounds, open_container
 from rtstyle.media.trial import holds
+
+_LONGEST_NAME = 255
+"""Bytes, on nearly every file system."""
 
 
 def check_output(
@@ -55,6 +59,11 @@ def check_container(output: Path, options: EncodeOptions) -> None:
         )
 
 
+def is_film_name(path: Path) -> bool:
+    """Whether the ending is that of a film that can be written."""
+    return path.suffix.lower() in MUXERS
+
+
 def muxer_of(output: Path) -> str:
     """FFmpeg's name of the container that the extension asks for."""
     muxer = MUXERS.get(output.suffix.lower())
@@ -75,6 +84,7 @@ def check_destination(output: Path, *, source: Path | None, overwrite: bool) -> 
         raise OutputNotWritable(f"folder {str(folder)!r} cannot be used ({error})") from None
     if not stat.S_ISDIR(status.st_mode):
         raise OutputNotWritable(f"{str(folder)!r} is a file, not a folder; choose another name")
+    check_name(output)
     if source is not None and same_file(output, source):
         raise OutputExists(
             f"{str(output)!r} is the input itself; it is never overwritten: choose another name"
@@ -90,6 +100,27 @@ def check_destination(output: Path, *, source: Path | None, overwrite: bool) -> 
             )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputNotWritable(f"folder {str(folder)!r} is not writable; choose another one")
+
+
+def check_name(output: Path) -> None:
+    """Refuse a name that the file system has no place for; raises OutputNotWritable."""
+    over = name_excess(output)
+    if over > 0:
+        raise OutputNotWritable(f"{output.name}: {too_long(over)}")
+
+
+def name_excess(path: Path) -> int:
+    """By how many bytes the last part of ``path`` is longer than its folder takes; 0 or below
+    where it fits."""
+    longest = _LONGEST_NAME
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        longest = os.pathconf(path.parent, "PC_NAME_MAX")
+    return len(os.fsencode(path.name)) - longest
+
+
+def too_long(over: int) -> str:
+    """What to say of a name that is ``over`` bytes longer than is allowed."""
+    return f"the name is too long by {over} byte{'s' if over > 1 else ''}; choose a shorter one"
 
 
 def _check_codec(output: Path, options: EncodeOptions) -> None:

@@ -7,9 +7,13 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
+
+import numpy as np
 
 from rtstyle.errors import CorruptInput, InputError, LimitExceeded, NotAVideo, UsageError
+from rtstyle.media.alpha import alpha_bytes
+from rtstyle.media.deep import to_bytes, to_deep
 from rtstyle.media.image import Picture, read_picture
 from rtstyle.media.numbered import (
     STAMPS_NAME,
@@ -23,9 +27,11 @@ from rtstyle.media.numbered import (
 )
 from rtstyle.media.stamps import Clock, Stamps, clock_of, is_stamps, read_stamps
 from rtstyle.media.timeline import check_range
+from rtstyle.media.under import extend_colours, on_white
 from rtstyle.media.upright import letterbox
 from rtstyle.types import (
     DEFAULT_LIMITS,
+    Alpha,
     AnyPixels,
     Colour,
     Frame,
@@ -37,6 +43,8 @@ from rtstyle.types import (
 
 _log = logging.getLogger(__name__)
 
+TRANSPARENT = ("none", "as first", "all")
+"""Which pictures give their transparency: with ``as first`` all where the first has any."""
 USUAL_RATE = Fraction(25)
 """Frames a second of pictures that come without times."""
 _FASTEST = 1000
@@ -68,8 +76,14 @@ class SequenceFile:
         start: Fraction | None = None,
         end: Fraction | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        transparent: str = "none",
+        deep: bool = False,
     ) -> None:
         """``path`` is a pattern or a timestamps file (see ``is_sequence``).
+
+        ``transparent``: which pictures give their transparency, of TRANSPARENT, and under it the
+        nearest visible colour; others are laid on white. With ``deep`` frames are uint16 where the
+        first picture has more than 8 bits a sample, else all are uint8.
 
         Times come from ``fps`` (frames a second), else from the file ``timestamps.txt`` beside the
         pictures, else are those of 25 frames a second. ``start`` and ``end`` are seconds from the
@@ -82,6 +96,7 @@ class SequenceFile:
         check_range(start, end)
         fps = None if fps is None else exact_rate(fps)
         self._start, self._end, self._limits = start, end, limits
+        self._transparent, self._deep = transparent, deep
         self._notes: list[str] = []
         self._said: set[str] = set()
         self._failures = 0
@@ -97,6 +112,9 @@ class SequenceFile:
         self._clock = self._read_clock(path if is_stamps(path) else None, fps)
         self._check_length()
         first = self._first_readable()
+        self._deep = deep and first.pixels.dtype == np.uint16
+        if transparent == "as first":
+            self._transparent = "all" if first.transparent else "none"
         self._info = self._describe(first)
         self._frames: Generator[Frame, None, None] | None = self._iterate()
 
@@ -219,6 +237,8 @@ class SequenceFile:
             colour=Colour(matrix=1, primaries=1, transfer=1, full_range=False),
             codec=self.pattern.ending[1:],
             start_pts=clock.pts[0],
+            alpha=self._transparent == "all" and first.transparent,
+            bits=first.bits if self._deep else 8,
         )
 
     def _iterate(self) -> Generator[Frame, None, None]:
@@ -243,31 +263,45 @@ class SequenceFile:
                     ) from None
                 continue
             in_a_row = 0
+            pixels, alpha = self._fitted(picture, file)
             yield Frame(
-                pixels=self._fitted(picture, file),
+                pixels=pixels,
                 pts=pts,
                 time_base=clock.time_base,
                 duration=after - pts,
                 index=given,
+                alpha=alpha,
             )
             given += 1
         if inside == 0:
             raise UsageError(f"{self._name}: no frame lies between start and end; it is shorter")
 
-    def _fitted(self, picture: Picture, file: Path) -> AnyPixels:
-        if picture.bits > 8:
+    def _fitted(self, picture: Picture, file: Path) -> tuple[AnyPixels, Alpha | None]:
+        if picture.bits > 8 and not (self._deep and picture.pixels.dtype == np.uint16):
             self._note("bits", f"pictures have {picture.bits} bits a sample; they are read with 8")
-        if picture.transparent:
+        if picture.count > 1:
+            self._note(
+                "count",
+                f"{file.name} holds {picture.count} frames or pages; the first is read",
+            )
+        pixels: AnyPixels = to_deep(picture.pixels) if self._deep else to_bytes(picture.pixels)
+        alpha = None if picture.alpha is None else alpha_bytes(picture.alpha)
+        if alpha is not None and self._transparent == "all":
+            pixels = extend_colours(pixels, alpha)
+        elif alpha is not None:
             self._note("alpha", "transparent pictures are laid on white")
-        size = Size(picture.pixels.shape[1], picture.pixels.shape[0])
+            pixels, alpha = on_white(pixels, alpha), None
+        size = Size(pixels.shape[1], pixels.shape[0])
         if size == self._info.size:
-            return picture.pixels
+            return pixels, alpha
         self._note(
             "size",
             f"the picture's size changes from {self._info.size} to {size} at {file.name}; "
             f"such frames are fitted into {self._info.size}",
         )
-        return letterbox(picture.pixels, self._info.size)
+        if alpha is not None:
+            alpha = cast(Alpha, letterbox(alpha, self._info.size))
+        return letterbox(pixels, self._info.size), alpha
 
     def _note(self, kind: str, note: str) -> None:
         if kind not in self._said:

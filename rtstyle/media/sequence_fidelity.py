@@ -10,6 +10,7 @@ from pathlib import Path
 from rtstyle.media.file import open_video
 from rtstyle.media.films import Film
 from rtstyle.media.lockstep import Match, Moment, match_pictures
+from rtstyle.media.moving import MovingPicture, is_moving_webp
 from rtstyle.media.sequence import SequenceFile, is_sequence
 from rtstyle.media.stretch import WHOLE, Stretch
 from rtstyle.types import Check, Limits, VideoInfo
@@ -22,7 +23,7 @@ _COUNTED_IN_FRAMES = Fraction(1, 1000)
 class _Pictures:
     """Numbered pictures, each of which is decoded."""
 
-    def __init__(self, source: SequenceFile) -> None:
+    def __init__(self, source: SequenceFile | MovingPicture) -> None:
         self._source = source
         tick = source.info.time_base
         self.tick = tick if tick <= _COUNTED_IN_FRAMES else _FINEST
@@ -71,6 +72,11 @@ def _opened(
             SequenceFile(path, start=stretch.begin, end=stretch.end, limits=limits)
         )
         return _Pictures(source), source.info
+    if is_moving_webp(path):
+        moving = stack.enter_context(
+            MovingPicture(path, start=stretch.begin, end=stretch.end, limits=limits)
+        )
+        return _Pictures(moving), moving.info
     with open_video(path, limits=limits, hdr="keep") as video:
         info = video.info
     return stack.enter_context(Film(path, limits, stretch)), info

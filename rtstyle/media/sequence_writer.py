@@ -11,15 +11,21 @@ from types import TracebackType
 from typing import Self
 
 import cv2
+import numpy as np
 
 from rtstyle.errors import OutputError, OutputNotWritable, UsageError
 from rtstyle.files import Protected
 from rtstyle.media.deep import to_bytes
+from rtstyle.media.facts import Facts
 from rtstyle.media.numbered import STAMPS_NAME, NumberedName, numbered_name
+from rtstyle.media.output import check_name
+from rtstyle.media.picture_codec import encode, kind_of
+from rtstyle.media.picture_file import Leaf
 from rtstyle.media.picture_folder import PartFolder, check_folder
 from rtstyle.media.sequence import is_sequence
 from rtstyle.media.stamps import end_line, stamp_line
-from rtstyle.types import Frame, SinkReport, VideoInfo
+from rtstyle.media.under import on_white
+from rtstyle.types import Alpha, AnyPixels, Frame, SinkReport, VideoInfo
 
 _QUALITY = {
     ".jpg": cv2.IMWRITE_JPEG_QUALITY,
@@ -76,6 +82,7 @@ def check_sequence_output(
             f"{output.name}: names no pictures that can be written; use a name such as %06d.png"
         )
     options.check(pattern)
+    check_name(pattern.folder / pattern.name(1))
     folder = source.parent if source is not None and is_sequence(source) else None
     check_folder(pattern, source=folder, overwrite=overwrite, protected=read_by_a_run(source))
     return pattern
@@ -208,22 +215,30 @@ class SequenceWriter:
 
     def _encoded(self, frame: Frame) -> bytes:
         ending = self._pattern.ending
-        settings = []
-        if ending in _QUALITY:
-            settings = [_QUALITY[ending], self._options.quality or _USUAL_QUALITY]
-        elif ending == ".png":
-            settings = [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]
-        try:
-            done, data = cv2.imencode(
-                ending, cv2.cvtColor(to_bytes(frame.pixels), cv2.COLOR_RGB2BGR), settings
-            )
-        except cv2.error:
-            done = False
-        if not done:
+        kind = kind_of(Path(self._pattern.name(1)))
+        deep = kind is not None and kind.deep and frame.pixels.dtype == np.uint16
+        pixels = frame.pixels if deep else to_bytes(frame.pixels)
+        alpha = frame.alpha
+        if alpha is not None and not (kind is not None and kind.transparent):
+            note = f"transparent pictures are laid on white: {ending} has no transparency"
+            if note not in self._notes:
+                self._notes.append(note)
+            pixels, alpha = on_white(pixels, alpha), None
+        if ending in (".tif", ".tiff") and (deep or alpha is not None):
+            # In which OpenCV does not say what is transparency.
+            return encode(Path(self._pattern.name(1)), [Leaf(pixels, alpha)], Facts())[0]
+        data = _by_opencv(pixels, alpha, ending, self._settings())
+        if data is None:
             raise OutputNotWritable(
                 f"{str(self._pattern)!r}: {frame.size} does not fit into {ending}; use a .png name"
             )
-        return data.tobytes()
+        return data
+
+    def _settings(self) -> list[int]:
+        ending = self._pattern.ending
+        if ending in _QUALITY:
+            return [_QUALITY[ending], self._options.quality or _USUAL_QUALITY]
+        return [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL] if ending == ".png" else []
 
     def _complete(self) -> None:
         self._open = False
@@ -260,6 +275,21 @@ class SequenceWriter:
             raise ValueError(f"{str(self._pattern)!r} is finished or was given up")
 
 
+def _by_opencv(
+    pixels: AnyPixels, alpha: Alpha | None, ending: str, settings: list[int]
+) -> bytes | None:
+    """A picture's file; None where its size has no place in it."""
+    samples = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    if alpha is not None:
+        clear = alpha if pixels.dtype == np.uint8 else np.multiply(alpha, 257, dtype=np.uint16)
+        samples = np.dstack([samples, clear])
+    try:
+        done, data = cv2.imencode(ending, samples, settings)
+    except cv2.error:
+        return None
+    return data.tobytes() if done else None
+
+
 def _left_out(info: VideoInfo, options: PictureOptions) -> Iterator[str]:
     """A sentence for each thing of the source that pictures cannot hold."""
     unwanted = {"audio": options.audio, "subtitle": options.subtitles}
@@ -273,6 +303,11 @@ def _left_out(info: VideoInfo, options: PictureOptions) -> Iterator[str]:
         yield (
             f"the source's pixels are {info.pixel_aspect} times as wide as high, which pictures "
             "do not say; they look squeezed"
+        )
+    if info.bits > 8 and info.codec in ("png", "tif", "tiff"):
+        yield (
+            f"the net paints with 8 bits a sample; the source's {info.bits} are kept only in what "
+            "--strength leaves of it"
         )
     if info.colour.transfer in _HDR_TRANSFERS:
         yield "the source is HDR; the pictures hold its values as they are, and look flat"

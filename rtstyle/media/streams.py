@@ -29,7 +29,7 @@ S = TypeVar("S", bound=Stream)
 # Demuxers that read one file and follow no reference out of it: no playlists, no scripts, no
 # picture sequences, no devices.
 _DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,asf_o,au,av1,avi,caf,dts,dv,eac3,flac,flv,gif,h261,h263,h264,hevc,"
+    "aac,ac3,aiff,amr,ape,apng,asf,asf_o,au,av1,avi,caf,dts,dv,eac3,flac,flv,gif,h261,h263,h264,hevc,"
     "ivf,m4v,matroska,webm,mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nsv,nut,"
     "obu,ogg,rm,swf,tta,vc1,vvc,w64,wav,wtv,wv,yuv4mpegpipe"
 )
@@ -61,8 +61,11 @@ def literal_url(path: Path) -> str:
     return f"file:{os.path.abspath(path)}"
 
 
-def check_readable(path: str | Path) -> Path:
-    """``path`` as a Path; raises NotAVideo unless it is a regular file with bytes in it."""
+def check_readable(path: str | Path, kind: str = "video") -> Path:
+    """``path`` as a Path; raises NotAVideo unless it is a regular file with bytes in it.
+
+    ``kind`` is what it should hold, for messages.
+    """
     if isinstance(path, str) and _URL.match(path) and not os.path.exists(path):
         raise NotAVideo(f"{path!r} is an address, not a file; download it first")
     path = Path(path)
@@ -75,9 +78,9 @@ def check_readable(path: str | Path) -> Path:
     except (OSError, ValueError) as error:
         raise NotAVideo(f"{str(path)!r} cannot be opened ({error}); check the name") from None
     if stat.S_ISDIR(status.st_mode):
-        raise NotAVideo(f"{str(path)!r} is a folder; name a video file in it")
+        raise NotAVideo(f"{str(path)!r} is a folder; name a {kind} file in it")
     if not stat.S_ISREG(status.st_mode):
-        raise NotAVideo(f"{str(path)!r} is not a regular file; save the video to a file first")
+        raise NotAVideo(f"{str(path)!r} is not a regular file; save the {kind} to a file first")
     if status.st_size == 0:
         raise NotAVideo(f"{str(path)!r} is empty; copy or download it again")
     return path
@@ -104,10 +107,28 @@ def open_container(path: str | Path, *, max_pixels: int | None = None) -> InputC
         raise NotAVideo(f"{str(path)!r}: permission denied; check its access rights") from None
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if (kind := _picture_kind(path)) is not None:
+            raise NotAVideo(f"{str(path)!r} is {kind}") from None
         raise NotAVideo(
             f"{str(path)!r} is not a video file that can be read ({reason}); "
             "check that it plays in a video player"
         ) from None
+
+
+def _picture_kind(path: Path) -> str | None:
+    """What a file is that holds a picture and no film, and what to do; None for all others."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError:
+        return None
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:
+        return "a moving WebP, which is read by rtstyle video and rtstyle image only"
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    known = head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"GIF8"))
+    if webp or known or head[4:12] in (b"ftypheic", b"ftypmif1", b"ftypavif"):
+        return "a picture, not a film; use rtstyle image"
+    return None
 
 
 def open_file(

@@ -4,7 +4,7 @@ from rtstyle.pipeline.batch import CONTAINERS, BatchPlan, Job, make_place, plan_
 from rtstyle.pipeline.brush import Style, open_stylizer
 from rtstyle.pipeline.calibrate import calibrate_pack
 from rtstyle.pipeline.convert import ConversionStats, convert
-from rtstyle.pipeline.image import can_write, stylize_image
+from rtstyle.pipeline.image import PictureReport, stylize_image
 from rtstyle.pipeline.interrupt import stop_on_interrupt
 from rtstyle.pipeline.preview import Estimate, Moment, Preview, preview_video
 from rtstyle.pipeline.run import checked_range, stylize_video
@@ -29,6 +29,7 @@ __all__ = [
     "Loaded",
     "Moment",
     "NotLoaded",
+    "PictureReport",
     "Prefetch",
     "Preview",
     "Progress",
@@ -38,7 +39,6 @@ __all__ = [
     "Stopped",
     "Style",
     "calibrate_pack",
-    "can_write",
     "checked_range",
     "convert",
     "make_place",

@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtstyle.errors import OutputExists, OutputNotWritable, UsageError
-from rtstyle.files import FileId, Protected, file_id, same_file, spelling
-from rtstyle.media import EncodeOptions, check_container, check_output, ending_for, find_videos
+from rtstyle.files import FileId, Protected, file_id, same_file, short_name, spelling
+from rtstyle.media import (
+    EncodeOptions,
+    check_container,
+    check_output,
+    ending_for,
+    find_videos,
+    other_files,
+)
 
 CONTAINERS = ("mp4", "mkv", "mov", "webm")
 """What a batch's results can be asked to be."""
 
 _NAMED = 3
+_KINDS_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,8 @@ class BatchPlan:
     jobs: tuple[Job, ...]
     skipped: tuple[Job, ...] = ()
     """Those whose result is there already."""
+    notes: tuple[str, ...] = ()
+    """A sentence for each folder in which files were left aside, being no films by their names."""
 
     def make_folder(self) -> None:
         """Make the folder where it is missing; raises OutputNotWritable."""
@@ -73,7 +83,7 @@ def plan_batch(
     if os.path.isfile(folder):
         raise OutputNotWritable(f"{str(folder)!r} is a file; several films need a folder")
     jobs = _distinct(
-        Job(film, folder / place.with_suffix(f".{container}" if container else ending))
+        Job(film, folder / _named(place, f".{container}" if container else ending))
         for film, place in _films(sources, folder)
         for ending in (ending_for(film, options),)
     )
@@ -87,7 +97,12 @@ def plan_batch(
         raise OutputExists(_already(there))
     skipped = tuple(there) if skip_existing else ()
     left_out = set(skipped)
-    return BatchPlan(folder, tuple(job for job in jobs if job not in left_out), skipped)
+    notes = tuple(
+        note
+        for source in sources
+        if os.path.isdir(source) and (note := _left_aside(source, folder)) is not None
+    )
+    return BatchPlan(folder, tuple(job for job in jobs if job not in left_out), skipped, notes)
 
 
 def make_place(job: Job) -> None:
@@ -111,6 +126,27 @@ def _films(sources: Iterable[Path], folder: Path) -> Iterator[tuple[Path, Path]]
         # Results in a folder within are no films to convert once more.
         for film in find_videos(source, without=folder):
             yield film, film.relative_to(source)
+
+
+def _left_aside(source: Path, folder: Path) -> str | None:
+    found = other_files(source, without=folder)
+    if not found:
+        return None
+    count = sum(found.values())
+    most = sorted(found, key=lambda ending: (-found[ending], ending))
+    kinds = [f"{found[ending]} {ending or 'without an ending'}" for ending in most[:_KINDS_NAMED]]
+    if len(most) > _KINDS_NAMED:
+        kinds.append(f"{sum(found[ending] for ending in most[_KINDS_NAMED:])} others")
+    return (
+        f"{'1 file' if count == 1 else f'{count} files'} in {str(source)!r} left aside, since "
+        f"{'its name does' if count == 1 else 'their names do'} not end as those of films do "
+        f"({', '.join(kinds)}); name one itself to convert it"
+    )
+
+
+def _named(place: Path, ending: str) -> Path:
+    """``place`` with another ending, which may be longer than its own and the name with it."""
+    return place.with_name(short_name(place.stem, ending))
 
 
 def _distinct(jobs: Iterable[Job]) -> list[Job]:

@@ -43,9 +43,7 @@ class PlainWork:
     ) -> None:
         """Raises UsageError for ``resume``, and what open_source raises."""
         if resume:
-            raise UsageError(
-                "a run with numbered pictures leaves nothing to resume; leave --resume out"
-            )
+            raise UsageError("a run with pictures leaves nothing to resume; leave --resume out")
         self._source, self._output, self._options = source, output, options
         self._start, self._end, self._overwrite = start, end, overwrite
         self.shown_until = Fraction(0)
@@ -60,6 +58,7 @@ class PlainWork:
             limits=limits,
             deep=isinstance(options, EncodeOptions) and options.keeps_depth,
             hdr=hdr,
+            into=(output, options),
         )
         self._stack.callback(self._video.close)
         self._sink: FileSink | None = None

@@ -17,16 +17,16 @@ import numpy as np
 
 from rtstyle.backends import Stylizer
 from rtstyle.errors import UsageError
+from rtstyle.files import short_name
 from rtstyle.media import (
     BitDepth,
     EncodeOptions,
-    SequenceFile,
-    VideoFile,
+    FrameSource,
     VideoWriter,
     Weight,
     check_container,
     ending_for,
-    is_sequence,
+    is_pictures,
     measure_extent,
     open_source,
     to_bytes,
@@ -176,7 +176,8 @@ def preview_video(
         subtitles=subtitles,
         bit_depth=bit_depth,
     )
-    target = Path(source.stem + (f".{container}" if container else ending_for(source, options)))
+    ending = f".{container}" if container else ending_for(source, options)
+    target = Path(short_name(source.stem, ending))
     check_container(target, options)
     with open_source(source, fps=fps, deinterlace=deinterlace, limits=limits, hdr=hdr) as video:
         info = video.info
@@ -264,7 +265,7 @@ def _sample(
                 painted.append(_at_most(to_bytes(result[0]), job.width))
             return result
 
-        film = None if is_sequence(job.source) else job.source
+        film = None if is_pictures(job.source) else job.source
         with VideoWriter(job.target, video.info, job.options, source=film, start=seconds) as sink:
             # The clock starts with a decoded picture: a long run seeks only once.
             began = time.perf_counter()
@@ -291,9 +292,7 @@ def _sample(
 
 
 @contextmanager
-def _frames_from(
-    job: _Job, at: Fraction
-) -> Iterator[tuple[VideoFile | SequenceFile, Frame, Iterator[Frame]]]:
+def _frames_from(job: _Job, at: Fraction) -> Iterator[tuple[FrameSource, Frame, Iterator[Frame]]]:
     """The film opened at its first picture from ``at`` on, or the last one before where none is.
 
     The last picture may be shown for long, and a header may promise more than there is.

@@ -15,7 +15,7 @@ from rtstyle.media import (
     EncodeOptions,
     check_target,
     ends_in_sound,
-    is_sequence,
+    is_pictures,
     options_for,
 )
 from rtstyle.memory import memory_told
@@ -138,7 +138,7 @@ def stylize_video(
         bit_depth=bit_depth,
     )
     work: Work | PlainWork
-    if isinstance(options, EncodeOptions) and fps is None and not is_sequence(source):
+    if isinstance(options, EncodeOptions) and fps is None and not is_pictures(source):
         finished = resume and was_placed(source, output, options)
         check_target(output, source=source, overwrite=overwrite or finished, options=options)
         work = Work(

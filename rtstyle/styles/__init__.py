@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtstyle.styles.admission import GraphFacts, admit, parse_plain
+from rtstyle.styles.admission import DEFAULT_DOMAINS, GraphFacts, admit, brief, parse_plain
 from rtstyle.styles.library import (
     UserStyles,
     check_new_name,
@@ -20,10 +20,12 @@ from rtstyle.styles.pack import (
     verify,
     write_pack,
 )
+from rtstyle.styles.recognise import is_safetensors, other_kind
 from rtstyle.styles.registry import bundled_styles, find_style, read_model, style_files
 from rtstyle.styles.spec import SizeRule, StyleSpec
 
 __all__ = [
+    "DEFAULT_DOMAINS",
     "EQUAL_DB",
     "LEAST_PSNR_DB",
     "GraphFacts",
@@ -32,12 +34,15 @@ __all__ = [
     "UserStyles",
     "add_calibration",
     "admit",
+    "brief",
     "bundled_styles",
     "check_new_name",
     "check_replaceable",
     "find_style",
     "install",
+    "is_safetensors",
     "load_pack",
+    "other_kind",
     "parse_plain",
     "psnr",
     "read_bounded",

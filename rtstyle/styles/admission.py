@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rtstyle.errors import ModelError, UnsafeModel
+from rtstyle.styles.recognise import other_kind
 from rtstyle.styles.spec import MAX_MODEL_BYTES, SizeRule
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Upsample Where
 OPERATORS = frozenset(_OPERATORS.split())
 DEFAULT_DOMAINS = ("", "ai.onnx")
 CHECKPOINT_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-EXPORT_HINT = "export it first: rtstyle export onnx CHECKPOINT -o PACK"
+EXPORT_HINT = (
+    "export one of rtstyle's own first, rtstyle export onnx CHECKPOINT -o PACK, and import others: "
+    "rtstyle styles import FILE.pth"
+)
 
 _CONTRACT = "one uint8 (N, H, W, 3) input and one such output with N, H and W dynamic"
 _LARGEST_SIDE = 4096
@@ -61,8 +65,10 @@ def admit(data: bytes, *, name: str) -> GraphFacts:
     Raises UnsafeModel where the graph is refused, ModelError where the package onnx is missing.
     """
     onnx = _import_onnx()
-    model, operators, parameters = _parse(data, name)
+    model = _read(data, name)
+    # First, since a net of others is to be imported whatever it is built of.
     source, result = _check_contract(model, name)
+    operators, parameters = _check_nodes(model, name), _check_tensors(model, name)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
@@ -78,27 +84,34 @@ def admit(data: bytes, *, name: str) -> GraphFacts:
     )
 
 
-def parse_plain(data: bytes, *, name: str) -> onnx.ModelProto:
+def parse_plain(data: bytes, *, name: str, more: frozenset[str] = frozenset()) -> onnx.ModelProto:
     """The ONNX file ``data`` as a model whose inputs and outputs are not judged yet.
 
     Only what it is built of is: one plain graph of known operators that holds its own weights.
+    ``more`` are operators that the caller takes out.
     Raises UnsafeModel where it is refused, ModelError where the package onnx is missing.
     """
-    return _parse(data, name)[0]
+    model = _read(data, name)
+    _check_nodes(model, name, more)
+    _check_tensors(model, name)
+    return model
 
 
-def _parse(data: bytes, name: str) -> tuple[onnx.ModelProto, tuple[str, ...], int]:
-    """The model, its kinds of operators, and how many numbers it holds."""
+def _read(data: bytes, name: str) -> onnx.ModelProto:
+    """The model, of which nothing is checked but that it has a graph."""
     _check_bytes(data, name)
     model: onnx.ModelProto = _import_onnx().ModelProto()
     try:
         model.ParseFromString(data)
     except Exception as error:  # protobuf's DecodeError; its module differs between versions
-        raise _refusal(name, "it is no ONNX file, or a truncated one") from error
+        raise _refusal(
+            name, "it is no ONNX file, or a truncated one; export or download it again"
+        ) from error
     if not model.graph.node:
-        raise _refusal(name, "it is no ONNX file, or its graph is empty")
-    operators = _check_nodes(model, name)
-    return model, operators, _check_tensors(model, name)
+        raise _refusal(
+            name, "it is no ONNX file, or its graph is empty; export or download it again"
+        )
+    return model
 
 
 def brief(text: str, limit: int = 120) -> str:
@@ -130,8 +143,8 @@ def _refusal(name: str, found: str) -> UnsafeModel:
 
 
 def _check_bytes(data: bytes, name: str) -> None:
-    if not data:
-        raise _refusal(name, "the file is empty; export or download it again")
+    if (found := other_kind(data, onnx=True)) is not None:
+        raise _refusal(name, found)
     if len(data) > MAX_MODEL_BYTES:
         raise _refusal(
             name, f"it is larger than {MAX_MODEL_BYTES >> 20} MB, which no net for real time is"
@@ -140,7 +153,9 @@ def _check_bytes(data: bytes, name: str) -> None:
         raise _refusal(name, f"it is a training checkpoint, not ONNX; {EXPORT_HINT}")
 
 
-def _check_nodes(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
+def _check_nodes(
+    model: onnx.ModelProto, name: str, more: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     # A domain that is only declared, as converters like to do, brings no operator with it.
     foreign = {_text(node.domain) for node in model.graph.node} - set(DEFAULT_DOMAINS)
     if foreign:
@@ -153,11 +168,12 @@ def _check_nodes(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
     if model.functions or model.training_info:
         raise _refusal(name, "it holds functions or training steps; only a plain graph is taken")
     operators = {_text(node.op_type) for node in model.graph.node}
-    unknown = sorted(operators - OPERATORS)
+    unknown = sorted(operators - OPERATORS - more)
     if unknown:
         raise _refusal(
             name,
-            f"it uses the operator {brief(unknown[0])}, which is not among those image nets need",
+            f"it uses the operator {brief(unknown[0])}, which is not among those image "
+            "nets need; export the net without it, in eval mode",
         )
     if len(model.graph.node) > _MOST_NODES:
         raise _refusal(name, f"it has more than {_MOST_NODES} operators")
@@ -210,10 +226,16 @@ def _check_contract(model: onnx.ModelProto, name: str) -> tuple[str, str]:
     outputs = list(model.graph.output)
     if len(inputs) != 1 or len(outputs) != 1:
         found = f"{len(inputs)} inputs and {len(outputs)} outputs"
-        raise _refusal(name, f"expected {_CONTRACT}, found {found}")
+        raise _refusal(
+            name, f"expected {_CONTRACT}, found {found}; only nets of one picture are taken"
+        )
     for role, value in (("input", inputs[0]), ("output", outputs[0])):
         if not _keeps_contract(value):
-            raise _refusal(name, f"expected {_CONTRACT}, found the {role} {_describe(value)}")
+            raise _refusal(
+                name,
+                f"expected {_CONTRACT}, found the {role} {_describe(value)}; a net of others is "
+                f"imported first: rtstyle styles import {brief(name)}",
+            )
     return _text(inputs[0].name), _text(outputs[0].name)
 
 

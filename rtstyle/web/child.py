@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtstyle.pipeline import Progress
+    from rtstyle.pipeline import PictureReport, Progress
 
 if sys.platform != "win32":
     import resource
@@ -154,10 +154,16 @@ def _work(order: Order, teller: _Teller) -> dict[str, object]:
     if order.kind == "preview":
         _preview(order, source, target)
         return {"notes": []}
+    told: list[PictureReport] = []
     stylize_image(
-        source, order.style, output=target, strength=order.strength, backend=order.backend
+        source,
+        order.style,
+        output=target,
+        strength=order.strength,
+        backend=order.backend,
+        on_report=told.append,
     )
-    return {"notes": []}
+    return {"notes": _few(told[0].notes), "lossy": told[0].finished_with_loss}
 
 
 def _few(notes: Sequence[str]) -> list[str]:

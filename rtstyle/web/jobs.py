@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rtstyle.errors import LimitExceeded, UsageError
+from rtstyle.files import short_name
 from rtstyle.web.child import DEFAULT_BOUNDS, Bounds, Order
 from rtstyle.web.process import interrupt, kill, run_child
 from rtstyle.web.schema import JobOptions
@@ -82,7 +83,7 @@ class Job:
     def result_name(self) -> str:
         """What a download is called."""
         stem = Path(self.upload.name).stem
-        return f"{stem}-{self.options.style}{self.target.suffix}"
+        return short_name(stem, f"-{self.options.style}{self.target.suffix}")
 
     def public(self) -> dict[str, Any]:
         """What the page is told."""

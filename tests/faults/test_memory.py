@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import ImageFile
 
 from rtstyle.backends import FakeStylizer
 from rtstyle.cli import image as image_command
@@ -253,11 +254,16 @@ def test_a_decoder_that_runs_out_of_memory_loses_no_frame_untold(
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.parametrize("deep", [False, True])
 def test_a_sound_picture_is_not_called_damaged_for_want_of_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
 ) -> None:
     picture = large_picture(tmp_path)
-    monkeypatch.setattr(cv2, "imdecode", raising(LACKS[3]))
+    if deep:
+        assert cv2.imwrite(str(picture), np.zeros((40, 60, 3), np.uint16))
+        monkeypatch.setattr(cv2, "imdecode", raising(LACKS[3]))
+    else:
+        monkeypatch.setattr(ImageFile.ImageFile, "load", raising(MemoryError()))
     with pytest.raises(BackendOutOfMemory, match="while a picture was read"):
         read_image(picture)
 

@@ -73,8 +73,9 @@ def test_a_folder_is_mirrored_with_one_net(
     assert len(loads) == 1
     assert loads[0].closed
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("backend: ")
-    assert lines[2].startswith(f"file 2 of 4: {source / 'b/c.MOV.mkv'} -> ")
+    assert lines[0].startswith(f"note: 1 file in {str(source)!r} left aside")
+    assert lines[1].startswith("backend: ")
+    assert lines[3].startswith(f"file 2 of 4: {source / 'b/c.MOV.mkv'} -> ")
     assert lines[-1] == f"done: 4 of 4 videos -> {tmp_path / 'out'}"
 
 

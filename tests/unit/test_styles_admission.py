@@ -191,7 +191,8 @@ def test_a_wrong_input_is_refused_saying_what_was_found(
     node = helper.make_node("Identity", ["frame"], ["stylized"])
     message = refusal(build([node], shape=shape, kind=kind))
     assert "uint8 (N, H, W, 3)" in message
-    assert message.endswith(f"found the input {found}")
+    assert f"found the input {found}; a net of others is imported first: " in message
+    assert message.endswith("rtstyle styles import evil.onnx")
 
 
 def test_a_wrong_output_is_refused() -> None:
@@ -278,7 +279,7 @@ def test_truncated_files_are_refused(share: float) -> None:
 def test_files_that_are_no_graphs_are_refused() -> None:
     assert "empty" in refusal(b"")
     assert "no ONNX file" in refusal(b"This is only a text.\n" * 40)
-    assert "no ONNX file" in refusal(b"<html><body>404</body></html>")
+    assert "it is a web page" in refusal(b"<html><body>404</body></html>")
     assert "64 MB" in refusal(bytes(64 * 2**20 + 1))
 
 
