@@ -18,6 +18,7 @@ import ctypes
 import errno
 import functools
 import os
+import re
 import secrets
 import stat
 import sys
@@ -36,6 +37,10 @@ _NO_SUCH_CALL = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, er
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV, *_NO_SUCH_CALL)
 _LONGEST_NAME = 255
 """Bytes of one name on nearly every file system."""
+SAFELY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+"""For a file that no child inherits and that is reached by no link."""
+AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+"""For one that may turn out to be a pipe."""
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 _RENAME_EXCL = 4
 TOKEN = 16
@@ -65,9 +70,7 @@ def create(path: Path, *, mode: int = 0o666) -> int:
 
     Raises FileExistsError where anything has the name, a dangling link included.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.open(path, flags, mode)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFELY, mode)
 
 
 def create_beside(final: Path, suffix: str = ".part", *, mode: int = 0o666) -> tuple[Path, int]:
@@ -83,14 +86,24 @@ def beside(final: Path, suffix: str = ".part") -> Path:
     return final.with_name(short_name(final.name, f".{new_token()}{suffix}"))
 
 
+def named_beside(final: Path, suffix: str = ".part") -> list[Path]:
+    """What is in the folder of ``final`` under names that ``beside`` gives; none where it cannot
+    be listed."""
+    begins = beside(final, suffix).name[: -TOKEN - len(suffix)]
+    pattern = re.compile(rf"{re.escape(begins)}[0-9a-f]{{{TOKEN}}}{re.escape(suffix)}", re.DOTALL)
+    try:
+        names = os.listdir(final.parent)
+    except OSError:
+        return []
+    return [final.parent / name for name in sorted(names) if pattern.fullmatch(name)]
+
+
 def open_regular(path: Path) -> int:
     """Open a regular file for reading, and nothing else: no link is followed, no pipe waited for.
 
     Raises OSError, of which ELOOP is a link and EINVAL what is no regular file.
     """
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, os.O_RDONLY | SAFELY | AT_ONCE)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "no regular file", str(path))
@@ -276,10 +289,8 @@ def open_own(path: Path) -> int | None:
 
     It is an earlier run's only where the folder ``is_private``: ask that first.
     """
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, os.O_RDWR | SAFELY | AT_ONCE)
     except OSError:
         return None
     status = os.fstat(descriptor)
@@ -294,48 +305,6 @@ def has_name(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except OSError:
-        return False
-
-
-class OwnNames:
-    """The names in a folder that a run may write again and again: those it wrote itself, and those
-    that were shown beforehand to be an earlier run's of its own.
-
-    Whatever else has a name keeps it, also where it appears in the middle of the run.
-    """
-
-    def __init__(self, folder: Path, *, ours: Iterable[str] = ()) -> None:
-        """``ours``: names that are an earlier run's, where they are there and regular files."""
-        self.folder = folder
-        self._ids: dict[str, FileId] = {}
-        for name in ours:
-            with contextlib.suppress(OSError):
-                status = os.lstat(folder / name)
-                if stat.S_ISREG(status.st_mode):
-                    self._ids[name] = (status.st_dev, status.st_ino)
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write the file whole; raises FileExistsError where the name is a stranger's, OSError."""
-        path = self.folder / name
-        write_whole(path, data, overwrite=self._has(name), follow=False)
-        status = os.lstat(path)
-        self._ids[name] = (status.st_dev, status.st_ino)
-
-    def append(self, name: str, data: bytes) -> None:
-        """Add to the end of a file that ``write`` wrote; raises as it does."""
-        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(self.folder / name, flags | getattr(os, "O_CLOEXEC", 0))
-        with os.fdopen(descriptor, "ab") as file:
-            status = os.fstat(file.fileno())
-            if (status.st_dev, status.st_ino) != self._ids.get(name):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-            file.write(data)
-
-    def _has(self, name: str) -> bool:
-        with contextlib.suppress(OSError):
-            status = os.lstat(self.folder / name)
-            return (status.st_dev, status.st_ino) == self._ids.get(name)
         return False
 
 

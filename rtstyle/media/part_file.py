@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from rtstyle.errors import DiskFull, OutputError, OutputExists, OutputNotWritable
 from rtstyle.files import (
-    TOKEN,
     Protected,
-    beside,
     create,
+    create_beside,
+    has_name,
     is_disk_full,
     lock_file,
+    named_beside,
     open_regular,
     rename_new,
     sync_folder,
@@ -25,7 +25,6 @@ from rtstyle.files import (
 from rtstyle.media.output import partial_names
 
 _LEAST_ROOM = 2**16
-_RANDOM = re.compile(rf"\.[0-9a-f]{{{TOKEN}}}\.part")
 
 
 class PartFile:
@@ -72,27 +71,24 @@ class PartFile:
             raise
 
     def _create(self, path: Path | None) -> tuple[Path, int | None]:
-        while True:
-            name = path or beside(self._final)
-            try:
-                descriptor = create(name)
-            except FileExistsError:
-                if path is None:
-                    continue
-                raise OutputNotWritable(
-                    f"{str(path)!r} is there already; move it away, or choose another name"
-                ) from None
-            except OSError as error:
-                if is_disk_full(error):
-                    raise DiskFull(f"{name.name}: the disk is full; free some space") from None
-                raise OutputNotWritable(
-                    f"{str(name)!r} cannot be written ({error.strerror}); choose another folder"
-                ) from None
-            lock_file(descriptor)
-            return name, descriptor
+        try:
+            name, descriptor = create_beside(self._final) if path is None else (path, create(path))
+        except FileExistsError:
+            raise OutputNotWritable(
+                f"{str(path)!r} is there already; move it away, or choose another name"
+            ) from None
+        except OSError as error:
+            if is_disk_full(error):
+                raise DiskFull(f"{self._final.name}: the disk is full; free some space") from None
+            raise OutputNotWritable(
+                f"{str(path or self._final)!r} cannot be written ({error.strerror}); "
+                "choose another folder"
+            ) from None
+        lock_file(descriptor)
+        return name, descriptor
 
     def _left_by_others(self) -> Iterator[Path]:
-        for path in _unfinished(self._final):
+        for path in named_beside(self._final):
             if path == self.path:
                 continue
             try:
@@ -227,9 +223,9 @@ class PartFile:
         """Delete the unfinished file, unless it is precious; it stays locked."""
         if self._descriptor is None or self.precious:
             return
-        with contextlib.suppress(OSError):
-            # Only what is still the file that was created.
-            if os.path.samestat(os.lstat(self.path), os.fstat(self._descriptor)):
+        # Only what is still the file that was created.
+        if has_name(self._descriptor, self.path):
+            with contextlib.suppress(OSError):
                 self.path.unlink()
 
     def remove(self) -> None:
@@ -242,13 +238,3 @@ class PartFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _unfinished(final: Path) -> Iterator[Path]:
-    """What runs with this destination have named their unfinished files."""
-    own = beside(final).name
-    begins = own[: -TOKEN - len("..part")]
-    with contextlib.suppress(OSError):
-        for name in os.listdir(final.parent):
-            if name.startswith(begins) and _RANDOM.fullmatch(name[len(begins) :]):
-                yield final.parent / name

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -14,12 +13,12 @@ from pathlib import Path
 
 from rtstyle.errors import DiskFull, InputError, OutputError, OutputExists, OutputNotWritable
 from rtstyle.files import (
-    TOKEN,
     Protected,
     beside,
     create,
     is_disk_full,
     lock_file,
+    named_beside,
     open_regular,
     rename_new,
     same_file,
@@ -182,21 +181,21 @@ class PartFolder:
                 return path
 
     def _left_by_others(self) -> Iterator[Path]:
-        for name in sorted(os.listdir(self._final)):
-            if name == self.path.name or not _is_part(name, self._name):
+        for path in named_beside(self._final / self._name):
+            if path == self.path:
                 continue
             try:
-                lock = open_regular(self._final / name / _LOCK)
+                lock = open_regular(path / _LOCK)
             except OSError:
                 # Another's, or one that was given up and is kept.
                 continue
             try:
                 if not lock_file(lock):
                     raise OutputError(
-                        f"{str(self._pattern)!r}: another run is writing it ({name} is locked); "
-                        "wait for it or choose another name"
+                        f"{str(self._pattern)!r}: another run is writing it ({path.name} is "
+                        "locked); wait for it or choose another name"
                     )
-                yield self._final / name
+                yield path
             finally:
                 os.close(lock)
 
@@ -338,10 +337,3 @@ def _sync(paths: Iterator[Path]) -> None:
         for path in paths:
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-
-
-def _is_part(name: str, of: str) -> bool:
-    """Whether ``name`` is what a run calls its unfinished pictures ``of``."""
-    begins = beside(Path(of)).name[: -TOKEN - len(".part")]
-    rest = name[len(begins) :]
-    return name.startswith(begins) and re.fullmatch(rf"[0-9a-f]{{{TOKEN}}}\.part", rest) is not None

@@ -25,6 +25,7 @@ from rtstyle.files import (
     TOKEN,
     Protected,
     create,
+    has_name,
     is_disk_full,
     lock_file,
     new_token,
@@ -201,7 +202,7 @@ class WorkFolder:
                     "wait for it or choose another name"
                 )
             # The holder may have removed it between opening and locking.
-            if not os.path.samestat(os.fstat(descriptor), os.lstat(file)) or not self.find():
+            if not has_name(descriptor, file) or not self.find():
                 raise FileNotFoundError
         except BaseException:
             os.close(descriptor)

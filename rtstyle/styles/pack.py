@@ -20,7 +20,8 @@ from rtstyle.errors import (
     OutputNotWritable,
     UnsafeModel,
 )
-from rtstyle.files import TOKEN, OwnNames, beside, is_disk_full, rename_new
+from rtstyle.files import TOKEN, beside, is_disk_full, rename_new
+from rtstyle.own_names import OwnNames
 from rtstyle.styles.admission import admit, brief
 from rtstyle.styles.spec import (
     FAMILIES,

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rtstyle.errors import DiskFull, OutputExists, OutputNotWritable
-from rtstyle.files import OwnNames, is_disk_full
+from rtstyle.files import is_disk_full
+from rtstyle.own_names import OwnNames
 
 
 class RunFolder:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rtstyle import files
+from rtstyle.own_names import OwnNames
 
 NO_LINKS = [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS]
 
@@ -240,7 +241,7 @@ def test_a_folder_is_private_where_no_other_may_write(tmp_path: Path) -> None:
 def test_a_run_writes_its_own_names_again_and_no_others(tmp_path: Path) -> None:
     (tmp_path / "before").write_bytes(b"ours")
     (tmp_path / "mine").write_bytes(b"mine")
-    names = files.OwnNames(tmp_path, ours=["before", "not there"])
+    names = OwnNames(tmp_path, ours=["before", "not there"])
     for data in (b"1", b"2"):
         names.write("new", data)
         names.write("before", data)

@@ -15,6 +15,7 @@ FLOOR = {
     "errors": 0,
     "types": 0,
     "files": 0,
+    "own_names": 0,
     "runtimes": 0,
     "texts": 0,
     "memory": 0,
